@@ -35,6 +35,7 @@ import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from dis import opname
 from functools import lru_cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -42,6 +43,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from numbers import Integral, Real
 from pathlib import Path
 from pkgutil import iter_modules
+from traceback import walk_tb
 from types import ModuleType, UnionType
 from typing import Any, Final, Generic, Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -300,22 +302,86 @@ async def awaited(who: str, method: Callable[..., Any], *arguments: object) -> A
         *arguments: What it is called with.
 
     Raises:
-        PluginError: It is not async, ends the program, or is cancelled though nobody cancelled it.
+        PluginError: It is not async, or `overstepped`.
     """
-    import asyncio
-
     try:
         made = method(*arguments)
         if not inspect.isawaitable(made):
             raise PluginError(f"{who} is not async; define it by 'async def', without yield")
         return await made
-    except asyncio.CancelledError:
+    except BaseException as error:
+        refuse_overstepped(who, error)
+        raise
+
+
+def refuse_overstepped(who: str, error: BaseException) -> None:
+    """Raise what `overstepped` says of it, if it says anything."""
+    if (found := overstepped(who, error)) is not None:
+        raise found from error
+
+
+def overstepped(who: str, error: BaseException) -> PluginError | None:
+    """Say that a plug-in raised what only asyncio, the interpreter or a program's end may raise.
+
+    Passed on, it would end the event loop, or the task of whoever waits, and say nothing.
+
+    Args:
+        who: Whose method it is.
+        error: What it raised.
+
+    Returns:
+        None of an error like any other, and of one that is not its own; see `is_own`.
+    """
+    import asyncio
+
+    if isinstance(error, Exception) or not is_own(error):
+        return None
+    words, place = " ".join(str(error).split()), place_of(error)
+    what = f"{type(error).__name__}: {words}" if words else type(error).__name__
+    where = f" ({place[1]})" if place else ""
+    if isinstance(error, asyncio.CancelledError):
+        return PluginError(f"{who} broke off by asyncio.{what} though nobody cancelled it{where}; mend it")
+    return PluginError(f"{who} ends the program by {what}{where}; raise an error that says what is wrong")
+
+
+def is_own(error: BaseException) -> bool:
+    """Say whether code raised `error` of itself: no keys were pressed, nobody cancelled or closed it."""
+    import asyncio
+
+    if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise PluginError(f"{who} broke off by asyncio.CancelledError though nobody cancelled it") from None
-    except SystemExit as error:
-        raise PluginError(f"{who} ends the program (SystemExit: {error}); mend it") from error
+        return task is None or not task.cancelling()
+    if not isinstance(error, KeyboardInterrupt | GeneratorExit):
+        return True
+    # What the interpreter raises, it raises at any instruction but that of the statement.
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
+
+
+def place_of(error: BaseException) -> tuple[str | None, str] | None:
+    """Find the innermost line of others' code, also behind what `error` was raised from.
+
+    Returns:
+        Whose plug-in it is of, if of one, and the line.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, SyntaxError) and seen.filename and not seen.filename.startswith("<"):
+            return None, f"{seen.filename}, line {seen.lineno}"
+        frames = [
+            (owner, frame.f_code, line)
+            for frame, line in walk_tb(seen.__traceback__)
+            for module in [str(frame.f_globals.get("__name__"))]
+            if (owner := brought_by(module)) or module.startswith(FILE_PREFIX)
+        ]
+        if frames:
+            owner, code, line = frames[-1]
+            name = "" if code.co_name == "<module>" else f", in {code.co_name}"
+            return owner, f"{code.co_filename}, line {line}{name}"
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 class Maker(Protocol[Made_co]):
@@ -419,7 +485,9 @@ class Installed(Generic[Plugin]):
         which = f"{self.kind.noun} {self.name!r} of {self.distribution}{version} ({self.target})"
         try:
             plugin = self.get()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if not is_own(error):
+                raise
             way_out = f"mend or uninstall {self.distribution}" if self.version else "mend it"
             raise PluginError(
                 f"{which} cannot be loaded: {type(error).__name__}: {error}; {way_out}"

@@ -233,7 +233,7 @@ def test_a_run_that_is_stopped_in_a_long_step_begins_no_further_wave(monkeypatch
 
 
 @pytest.mark.parametrize("where", ["answer_now", "judge"])
-@pytest.mark.parametrize("error", [StopIteration, asyncio.CancelledError])
+@pytest.mark.parametrize("error", [StopIteration, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit])
 def test_nobody_waits_for_ever_whatever_is_raised_while_many_are_answered(where, error):
     def broken(_):
         raise error

@@ -407,3 +407,20 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_recorded(command, small
     assert "resume" in err
     resumed = json.loads(command("run", "--resume", folder, "--json", "-S", "backend.latency_s=0").out)
     assert resumed["digest"] == json.loads(command("run", small, "--json").out)["digest"]
+
+
+@pytest.mark.parametrize("value", ["x", "", "1.5", "99999999999999999"])
+def test_a_time_in_the_environment_that_libraries_cannot_read_is_named(command, monkeypatch, value):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", value)
+    done = command("ls")
+    assert (done.code, f"SOURCE_DATE_EPOCH is {value!r}" in done.err) == (2, True)
+
+
+def test_figures_are_drawn_into_files_whatever_screen_the_environment_names():
+    text = (
+        "import sys, agentnet.cli; sys.argv = ['agentnet', '--version']\n"
+        "try:\n    agentnet.cli.main()\nexcept SystemExit:\n    import matplotlib.pyplot\n"
+    )
+    environ = {**os.environ, "MPLBACKEND": "nonsense"}
+    done = subprocess.run([sys.executable, "-c", text], env=environ, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

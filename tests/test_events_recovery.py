@@ -516,6 +516,31 @@ def test_what_a_log_says_of_its_experiment_is_damage_where_it_is_something_else(
         assert "experiment" in done.err
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("prompts", value) for value in ("[]", "[1]", "[null]", "{}", '[{"system.txt": null}]')),
+        ("prompts_hash", "[]"),
+        ("asking_rules", '[{"says": 7}]'),
+        ("asking_rules", "[]"),
+        ("seed", '"x"'),
+        ("sources", "[{}]"),
+        ("settings", "[]"),
+        ("settings", '{"backend": {"name": "mock"}, "engine": 7}'),
+        ("versions", "7"),
+        ("status", "null"),
+        ("experiment", '{"family": "cascade", "design": [{}], "conditions": []}'),
+    ],
+)
+def test_what_a_log_says_of_itself_is_damage_where_it_is_something_else(run_of, command, key, value):
+    folder = run_of(UNFINISHED, f"UPDATE meta SET value = '{value}' WHERE key = '{key}'")
+    for arguments in (("show", folder), ("report", folder), ("run", "--resume", folder)):
+        done = command(*arguments)
+        assert (done.code, "is damaged: " in done.err) == (2, True), (arguments, done)
+        assert "table meta has" in done.err or "of table meta has" in done.err
+        assert "go on with a copy" in done.err
+
+
 def test_what_is_a_run_by_its_name_alone_is_neither_the_last_one_nor_gone_on_with(command, tmp_path):
     (tmp_path / "runs" / "folder" / LOG_NAME).mkdir(parents=True)
     done = command("show", "last")

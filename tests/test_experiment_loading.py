@@ -195,10 +195,69 @@ def test_an_error_at_import_names_its_line(command, tmp_path, text, words):
     assert f"{path}{words}" in done.err
 
 
-def test_who_interrupts_an_experiment_is_told_so(command, tmp_path):
-    path = write(tmp_path, study="raise KeyboardInterrupt\n")
-    done = command("check", path)
-    assert (done.code, done.err) == (130, "\ninterrupted\n")
+PRESSED = "import signal\nsignal.raise_signal(signal.SIGINT)\n"
+INITS = "    def __init__(self, **knobs):\n        {what}\n        super().__init__(**knobs)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        (PRESSED, 130, "interrupted"),
+        (study(INITS.format(what="import signal; signal.raise_signal(signal.SIGINT)")), 130, "interrupted"),
+        ("raise KeyboardInterrupt\n", 2, ", line 1: it ends the program (KeyboardInterrupt)"),
+        (study(INITS.format(what="raise KeyboardInterrupt")), 2, ", line 6, in __init__: it ends the"),
+        (study(INITS.format(what="raise EOFError")), 2, ", line 6, in __init__: EOFError"),
+    ],
+)
+def test_keys_that_are_pressed_and_what_an_experiment_raises_are_told_apart(
+    command, tmp_path, text, code, words
+):
+    done = command("check", write(tmp_path, study=text))
+    assert done.code == code
+    assert words in done.err.splitlines()[-1]
+
+
+ANSWERING = """
+import asyncio
+from pathlib import Path
+from agentnet.backend import BACKENDS, Reply
+
+class Answers:
+    name, model_name, about, needs = "answers", "none", "answers", "nothing"
+
+    @classmethod
+    def from_options(cls, options, environ):
+        return cls()
+
+    async def complete(self, request):
+        await asyncio.sleep(0)
+        if Path({trap!r}).exists() and request.draw[1] > 10:
+            raise {what}
+        return Reply(("yes" if request.seed % 2 else "no",), 1, 1)
+
+    async def aclose(self):
+        pass
+
+BACKENDS.register("answers", Answers)
+"""
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["SystemExit(3)", "KeyboardInterrupt", "asyncio.CancelledError", "GeneratorExit", "BaseException('x')"],
+)
+def test_whatever_a_backend_raises_is_told_as_its_own_and_leaves_the_run_resumable(command, tmp_path, what):
+    trap = tmp_path / "trap"
+    top = ANSWERING.format(trap=str(trap), what=what)
+    path = write(tmp_path, study=study("    rationale = 'none'\n", top))
+    trap.touch()
+    done = command("run", path, "--out", "a", "--quiet", "--backend", "answers", "-S", "stack.cache=false")
+    assert done.code == 2
+    assert f"{path}, line 17, in complete" in done.err.splitlines()[-1]
+    assert what.partition("(")[0] in done.err.splitlines()[-1]
+    assert "resume with: agentnet run --resume a" in done.err
+    trap.unlink()
+    assert command("run", "--resume", "a", "--quiet").code == 0
 
 
 LATE = """
@@ -216,7 +275,7 @@ LATE = """
         ("raise LookupError('odd reply')", 2, ", line 9, in judge: LookupError: odd reply"),
         ("raise type('Odd', (BaseException,), {})('x')", 2, ", line 9, in judge: Odd: x"),
         ("raise SystemExit(0)", 2, ", line 9, in judge: it ends the program (SystemExit: 0)"),
-        ("raise KeyboardInterrupt", 130, "interrupted"),
+        ("raise KeyboardInterrupt", 2, ", line 9, in judge: it ends the program (KeyboardInterrupt)"),
         ("return 'yes'", 2, "Study.judge returned 'yes'"),
     ],
 )

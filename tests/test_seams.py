@@ -93,6 +93,13 @@ def threshold(exposures: Exposures, least: int = 1) -> Exposures:
     return exposures.where(exposures.n_engaged >= least).once_per_agent()
 """
 
+
+def resulting(gives: str) -> tuple[str, str]:
+    """Say what is to be replaced by what in `OPINIONS` for its part of a report to give these results."""
+    after = "\n    def how_played(self):\n"
+    return after, f"    results = lambda self, level: {gives}{after}"
+
+
 WHOLE = ("--json", "--quiet", "-S", "stack.cache=false", "-S", "log.parquet=false")
 
 
@@ -180,6 +187,25 @@ def test_a_family_may_count_its_realizations_by_an_integer_of_numpy(command, wri
     assert checked.code == 0, checked.err
 
 
+@pytest.mark.parametrize(
+    ("gives", "said"),
+    [
+        ("{'a': {1, 2}}", "a is {1, 2}, which JSON has nothing for"),
+        ("{'a': [__import__('datetime').date(2024, 1, 2)]}", "a is datetime.date(2024, 1, 2)"),
+        ("{'a': {(1, 2): 3, frozenset(): 4}}", "a key of a is frozenset()"),
+        ("{'a': {1: 3, '1': 4}}", "two keys of a are spelled alike"),
+        ("{'a': chr(0xD83D)}", "a is '\\ud83d'"),
+        ("[1]", "not a mapping"),
+    ],
+)
+def test_results_of_a_part_that_are_no_json_are_told_as_its_own_fault(command, written, gives, said):
+    assert command("run", written(OPINIONS.replace(*resulting(gives))), "--out", "run", *WHOLE).code == 0
+    told = command("report", "run", "--output", "report", "--bootstraps", 0, "--no-figures", "--quiet")
+    assert told.code == 2
+    assert "cannot be laid out" in told.err
+    assert said in told.err
+
+
 def test_what_a_familys_agents_say_is_part_of_the_digest(command, written, tmp_path):
     assert command("run", written(OPINIONS), "--out", "run", *WHOLE, "-S", "rounds=1").code == 0
     run = Run(tmp_path / "run")
@@ -213,12 +239,14 @@ def test_a_reading_command_finds_the_family_where_its_file_stands_unchanged(comm
 
 
 def test_what_a_family_says_of_its_runs_is_in_the_report(command, written, tmp_path):
-    path = written(OPINIONS)
+    numbers = '{**PlainPart.results(self, level), "numbers": {1: np.int64(2), "x": np.array([np.nan, 1])}}'
+    path = written(OPINIONS.replace(*resulting(numbers)))
     assert command("run", path, "--out", "run", *WHOLE).code == 0
     told = command("report", "run", "--output", "report", "--bootstraps", 20, "--quiet")
     assert told.code == 0, told.err
     results = json.loads((tmp_path / "report" / "results.json").read_text())
     (part,) = results["parts"]
+    assert part["numbers"] == {"1": 2, "x": [None, 1]}
     (last,) = Run(tmp_path / "run").rows("SELECT COUNT(*) FROM events WHERE step = 2")[1]
     found = f"{last[0]} opinions were said in the last round"
     assert part["found"] == [found]

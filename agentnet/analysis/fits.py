@@ -19,6 +19,7 @@ from agentnet.analysis.laws.curve import named_values
 from agentnet.analysis.scores import Regroup, Score, Trials, does_as_well, ranked, score, trials
 from agentnet.analysis.tables import NO_PROFILES, RunTables
 from agentnet.errors import DesignError, InputError, InternalError, UserError, near_miss
+from agentnet.plugins import is_unicode
 from agentnet.streams import Streams
 from agentnet.vocabulary import N_PROFILES, PROFILES
 
@@ -347,23 +348,35 @@ def _not_apart(parameters: Sequence[Parameter]) -> str:
     return f"the intervals of {low.name} and {high.name} overlap"
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401 - from anything to JSON
+def plain(value: Any, where: str = "it") -> Any:  # noqa: ANN401 - from anything to JSON
     """Spell a value in the types that JSON has.
+
+    Args:
+        value: What is spelled, with mappings, lists, arrays and dataclasses in it.
+        where: What it is called in messages.
+
+    Raises:
+        TypeError: It holds something that is none of these, no text and no number; names the place.
 
     Examples:
         >>> plain({1: (math.inf, math.nan, np.array([2]))})
         {'1': ['inf', None, [2]]}
     """
-    if is_dataclass(value):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: plain(getattr(value, each.name), where) for each in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        names = [str(plain(key, f"a key of {where}")) for key in value]
+        if len({*names}) < len(names):
+            raise TypeError(f"two keys of {where} are spelled alike: {sorted(names)!r:.60}")
+        return {name: plain(each, name) for name, each in zip(names, value.values(), strict=True)}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist(), where)
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [plain(each, where) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
+    if not isinstance(value, str | int | float | None) or (isinstance(value, str) and not is_unicode(value)):
+        raise TypeError(f"{where} is {value!a:.60}, which JSON has nothing for")
     return value
 
 

@@ -12,6 +12,7 @@ import gc
 import io
 import os
 import sys
+import time
 from collections import UserDict
 from functools import cache
 from importlib import import_module
@@ -21,6 +22,7 @@ import click
 
 import agentnet
 from agentnet.cli.ending import Wishes, add_traceback_option, told
+from agentnet.errors import UserError
 
 COMMANDS: Final = {
     "backends": (
@@ -150,12 +152,26 @@ def _at_home(argument: str) -> str:
     return option + equals + os.path.expanduser(path) if path.startswith("~/") else argument  # noqa: PTH111 - as it stands
 
 
+def _check_epoch() -> None:
+    """Refuse a time that NumPy and Matplotlib cannot read when they are imported or draw."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", "0")
+    try:
+        time.gmtime(int(text))
+    except (ValueError, OverflowError, OSError):
+        raise UserError(
+            f"SOURCE_DATE_EPOCH is {text!r} in the environment; it is a time in whole seconds since 1970: "
+            "mend it, or unset it"
+        ) from None
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     # As the program ends, what was imported is not searched for cycles once more: a sixth of what `ls` takes.
     atexit.register(gc.freeze)
     # Settings need no plug-ins of pydantic: it reads every installed package's metadata for them.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # Whatever is drawn here goes into files.
+    os.environ["MPLBACKEND"] = "agg"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # What the terminal's encoding lacks is spelled out, too.
@@ -165,6 +181,7 @@ def main() -> None:
     if os.environ.get("_AGENTNET_COMPLETE"):
         cli.main(prog_name="agentnet")
     try:
+        _check_epoch()
         code = cli.main(list(map(_at_home, sys.argv[1:])), standalone_mode=False, obj=wishes)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the user is told
         code = told(error, trace=wishes.trace)

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from agentnet.cli.terminal import echo
-from agentnet.errors import AgentnetError, OutputClosed, StorageError, UserError
+from agentnet.errors import AgentnetError, Interrupted, OutputClosed, StorageError, UserError
 
 _MACHINES_FAULT = frozenset(
     {
@@ -90,11 +90,14 @@ def _told(error: BaseException) -> int:
             return 2
         case OutputClosed():
             return error.exit_code
-        case KeyboardInterrupt() | click.Abort():
-            echo("interrupted", err=True)
-            return 130
+        # Click makes one of keys that are pressed, of an experiment's own `raise`, and of an end of input.
+        case click.Abort() if error.__cause__ is not None:
+            return _told(error.__cause__)
         case _:
             intended = _intended(error)
+            if intended is None and isinstance(error, KeyboardInterrupt | click.Abort):
+                echo("interrupted", err=True)
+                return Interrupted.exit_code
             echo(f"error: {intended or _apology(error)}", err=True)
             return 4 if intended is None else intended.exit_code
 

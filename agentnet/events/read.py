@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 import sqlite3
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from agentnet.errors import RunFolderError, UserError
 from agentnet.events.digest import digest
 from agentnet.events.schema import READABLE, SCHEMA_VERSION, TABLES, VIEWS, shadows, unknown_columns
 from agentnet.html import html_table
+from agentnet.plugins import is_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,21 +45,31 @@ _OF_A_READER = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
 # What a log says of itself is read in many places: what is of another kind is damage, and said at once.
-_META: Mapping[str, type | tuple[type, ...]] = {
-    "created_at": (int, float),
-    "experiment": dict,
-    "licences": list,
-    "model_name": str,
-    "n_realizations": int,
-    "prompts": list,
-    "settings": dict,
-    "versions": dict,
+_META: Mapping[str, Any] = {
+    **dict.fromkeys(("backend", "digest", "label", "model_name", "run", "status"), str),
+    **dict.fromkeys(("asked_again", "n_fixed", "n_realizations", "seed"), int),
+    **dict.fromkeys(("created_at", "finished_at"), float),
+    **dict.fromkeys(("checksums", "experiment", "interviews", "settings", "versions"), Mapping[str, Any]),
+    **dict.fromkeys(("sources", "voices"), Mapping[str, Mapping[str, Any]]),
+    **dict.fromkeys(("asking_rules", "prompts"), list[Mapping[str, str]]),
+    **dict.fromkeys(("licences", "prompts_hash"), list[str]),
+    "shard": list[int],
 }
-_EXPERIMENT: Mapping[str, type | tuple[type, ...]] = {
+_EXPERIMENT: Mapping[str, Any] = {
     **dict.fromkeys(("path", "class_name", "family", "text"), str),
-    **dict.fromkeys(("conditions", "design", "condition_names"), list),
-    "siblings": dict,
+    **dict.fromkeys(("conditions", "design"), list[Mapping[str, Any]]),
+    **dict.fromkeys(("condition_names", "overridden"), list[str]),
+    "siblings": Mapping[str, Mapping[str, str]],
 }
+_INTERVIEWS: Mapping[str, Any] = {
+    **dict.fromkeys(("rules", "databases"), list[Mapping[str, Any]]),
+    **dict.fromkeys(("evaluation", "bank", "system_messages"), list[list[Any]]),
+    "embedder": Mapping[str, Any],
+}
+_SETTINGS: Mapping[str, Any] = dict.fromkeys(("backend", "engine", "news", "sampler"), Mapping[str, Any])
+_PARTS = {"experiment": _EXPERIMENT, "interviews": _INTERVIEWS, "settings": _SETTINGS}
+_BY_CONDITION = ("asking_rules", "prompts", "prompts_hash")
+"""What has an entry for each condition, in the families that have it at all."""
 
 
 class EmptyLog(RunFolderError):
@@ -75,11 +86,23 @@ class _Recorded(dict[str, Any]):
     def __missing__(self, key: str) -> NoReturn:
         raise RunFolderError(f"{self._damaged} lacks {key!r}")
 
-    def check(self, kinds: Mapping[str, type | tuple[type, ...]]) -> None:
+    def check(self, kinds: Mapping[str, Any]) -> None:
         """Make sure that what is there is of its kind."""
-        for key in kinds.keys() & self.keys():
-            if not isinstance(self[key], kinds[key]):
-                raise RunFolderError(f"{self._damaged} has {self[key]!r:.60} as {key!r}")
+        for key in kinds:
+            if key in self and not is_of(kinds[key], self[key]):
+                raise self.damage(key)
+
+    def check_lengths(self, keys: Iterable[str], n: int) -> None:
+        """Make sure that what is there has an entry for each of `n` conditions."""
+        for key in keys:
+            if key in self and len(self[key]) != n:
+                raise self.damage(key, f"; there are {n} conditions")
+
+    def damage(self, key: str, why: str = "") -> RunFolderError:
+        """Say that something there is not what a run writes down."""
+        return RunFolderError(
+            f"{self._damaged} has {self[key]!r:.60} as {key!r}{why}; go on with a copy of the run"
+        )
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -147,9 +170,16 @@ class Run:
                 f"{self.path} is damaged: table meta holds what is no JSON ({error})"
             ) from error
         found.check(_META)
-        if "experiment" in found:
-            found["experiment"] = _Recorded(self.path, "row 'experiment' of table meta", found["experiment"])
-            found["experiment"].check(_EXPERIMENT)
+        for part in _PARTS.keys() & found.keys():
+            found[part] = _Recorded(self.path, f"row {part!r} of table meta", found[part])
+            found[part].check(_PARTS[part])
+        if "design" in found.get("experiment", ()):
+            n = len(found["experiment"]["design"])
+            found["experiment"].check_lengths(("conditions", "condition_names"), n)
+            # Runs that have no templates say so by having none at all.
+            found.check_lengths(_BY_CONDITION if any(map(found.get, _BY_CONDITION)) else (), n)
+            if "interviews" in found:
+                found["interviews"].check_lengths(_INTERVIEWS.keys() - {"embedder"}, n)
         return found
 
     def frame(self, table: str) -> pd.DataFrame:

@@ -6,12 +6,11 @@ trace tell, not the place where the exception is caught.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agentnet.errors import AgentnetError, DesignError, Interrupted, PluginError, UserError
-from agentnet.plugins import FILE_PREFIX, brought_by
+from agentnet.errors import AgentnetError, DesignError, PluginError, UserError
+from agentnet.plugins import is_own, place_of
 
 TRACE_HINT = "--traceback shows the whole trace"
 
@@ -23,17 +22,17 @@ def blamed(error: BaseException) -> UserError | None:
         error: Anything but an intended error, which says what is wrong itself.
 
     Returns:
-        What to raise from it; None if no code of others has to do with it.
+        What to raise from it; None if no code of others has to do with it, and of keys that are pressed.
     """
-    if isinstance(error, AgentnetError):
+    if isinstance(error, AgentnetError) or (isinstance(error, KeyboardInterrupt) and not is_own(error)):
         return None
-    found = _place(error)
+    found = place_of(error)
     if found is None:
         return None
     owner, place = found
     words = " ".join(str(error).split())
     what = f"{type(error).__name__}: {words}" if words else type(error).__name__
-    if isinstance(error, SystemExit):
+    if isinstance(error, SystemExit | KeyboardInterrupt):
         what = f"it ends the program ({what}); raise an error that says what is wrong, or return"
     if owner is not None:
         return PluginError(f"a plug-in of {owner} failed ({place}): {what}; mend it ({TRACE_HINT})")
@@ -42,40 +41,10 @@ def blamed(error: BaseException) -> UserError | None:
 
 @contextmanager
 def blaming() -> Iterator[None]:
-    """Raise what an experiment's code raises in the body as a `DesignError` that says where.
-
-    Raises:
-        Interrupted: It raised `KeyboardInterrupt`: keys that are pressed during a run come otherwise.
-    """
+    """Raise what an experiment's code raises in the body as a `DesignError` that says where."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted by the experiment's own code") from None
     except BaseException as error:
         if (found := blamed(error)) is not None:
             raise found from error
         raise
-
-
-def _place(error: BaseException) -> tuple[str | None, str] | None:
-    """Find the innermost line of others' code, also behind what `error` was raised from.
-
-    Returns:
-        Whose plug-in it is of, if of one, and the line.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, SyntaxError) and seen.filename and not seen.filename.startswith("<"):
-            return None, f"{seen.filename}, line {seen.lineno}"
-        frames = [
-            (owner, frame.f_code, line)
-            for frame, line in traceback.walk_tb(seen.__traceback__)
-            for module in [str(frame.f_globals.get("__name__"))]
-            if (owner := brought_by(module)) or module.startswith(FILE_PREFIX)
-        ]
-        if frames:
-            owner, code, line = frames[-1]
-            name = "" if code.co_name == "<module>" else f", in {code.co_name}"
-            return owner, f"{code.co_filename}, line {line}{name}"
-        seen = seen.__cause__ or seen.__context__
-    return None

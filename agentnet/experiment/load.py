@@ -19,7 +19,7 @@ from agentnet.errors import UserError, near_miss
 from agentnet.experiment.base import Experiment
 from agentnet.experiment.blame import blamed
 from agentnet.experiment.siblings import Siblings, execute, find_siblings, read_source
-from agentnet.plugins import FILE_PREFIX
+from agentnet.plugins import FILE_PREFIX, is_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,9 @@ class Source:
         Siblings(module.__name__, self.path.parent, self.siblings).install(module)
         try:
             execute(self.text, self.path, module)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             del sys.modules[module.__name__]
+            if not is_own(error):
+                raise
             raise blamed(error) or UserError(f"{self.path}: {type(error).__name__}: {error}") from error
         return module

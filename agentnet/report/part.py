@@ -297,7 +297,7 @@ def laid_out(part: Part) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, AttributeError, ValueError, LookupError) as error:
+    except (TypeError, AttributeError, ValueError, LookupError, RecursionError) as error:
         modules = [str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
         is_ours = type(part).__module__.startswith("agentnet.")
         if is_ours or any(brought_by(name) or name.startswith(FILE_PREFIX) for name in modules):

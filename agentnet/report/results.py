@@ -103,13 +103,14 @@ def _part(part: Part, level: float) -> dict[str, Any]:
     if not is_of(Sequence[str], citations):
         raise PluginError(f"the citations of {who} are {citations!r:.60}; give a list of texts")
     with laid_out(part):
-        results = {**part.results(level)}
+        results = {**plain(part.results(level), "what its results() gives")}
+        notes = plain(part.notes, "notes")
     return {
         **results,
         "summary": told_text(f"summary of {who}", part.summary(level)),
         "methods": told_text(f"methods paragraph of {who}", part.methods()),
         "citations": [*citations],
-        "notes": part.notes,
+        "notes": notes,
         "log": _log(part.facts),
         **({} if part.facts.probe is None else {"probe": part.facts.probe.model_dump(mode="json")}),
     }

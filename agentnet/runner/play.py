@@ -31,6 +31,7 @@ from agentnet.events.spent import PLEDGED, UNCOUNTED, SpentSoFar, spent_so_far, 
 from agentnet.experiment import blamed
 from agentnet.families import Planned, Scene, Sitting
 from agentnet.families.contract import Scenes
+from agentnet.plugins import is_own
 from agentnet.runner.journal import AnswerColumns, Journal, Tally
 from agentnet.runner.prepare import Prepared, plain
 from agentnet.runner.streak import Streak, StreakByVoice
@@ -299,7 +300,9 @@ class Runner:
             try:
                 await self._play_one(planned, scenes, sitting)
             # The first error ends the run, after what is in flight; so does an experiment that calls `exit`.
-            except (Exception, SystemExit) as error:  # noqa: BLE001
+            except BaseException as error:
+                if not is_own(error):
+                    raise
                 self._stop(error)
                 return
 

@@ -18,10 +18,11 @@ from typing import Final, NamedTuple
 from agentnet.backend import AtOnce, Backend, Reply, Request, Wave, Wrapper, answer_now
 from agentnet.cost import Cost
 from agentnet.errors import BackendError, BackendUnusable, PluginError, RequestRejected, RunStopped
+from agentnet.plugins import is_own, overstepped
 from agentnet.prompts import after_thought
 from agentnet.prompts.wrapping import may_be_marked
 from agentnet.sampler.draws import Answer, Draws, Judge, Question, Record, Trouble, Verdict, chosen
-from agentnet.sampler.pool import Pool, cancelled_from_within
+from agentnet.sampler.pool import Pool
 from agentnet.streams import mix
 from agentnet.vocabulary import (
     CONTENT_FILTER,
@@ -254,17 +255,12 @@ class _Waiting(NamedTuple):
     told: asyncio.Future[Left | None]
 
 
-# In a callback of the loop they would only be noted, and whoever waits would wait for ever.
-_OF_WHO_WAITS: Final = (Exception, SystemExit, asyncio.CancelledError)
-
-
 def _tellable(error: BaseException) -> BaseException:
     """Give what a future takes in the place of what it refuses, or takes for the end of who waits."""
-    if isinstance(error, asyncio.CancelledError):
-        return cancelled_from_within()
+    who = "what answers, reads or records answers"
     if isinstance(error, StopIteration):
-        return PluginError("what answers, reads or records answers raised StopIteration")
-    return error
+        return PluginError(f"{who} raised StopIteration")
+    return overstepped(who, error) or error
 
 
 class AtOnceDesk:
@@ -310,7 +306,10 @@ class AtOnceDesk:
             self._pool.check()
             found = answer_now(self._backend, _wave(waiting))
             record = None if found is None else self._recorder(waiting[0].draws.judge, found)
-        except _OF_WHO_WAITS as error:
+        except BaseException as error:
+            # In a callback of the loop it would only be noted, and whoever waits would wait for ever.
+            if not is_own(error):
+                raise
             for each in waiting:
                 each.told.set_exception(_tellable(error))
             return
@@ -319,7 +318,9 @@ class AtOnceDesk:
             begin, end = end, end + len(todo)
             try:
                 told.set_result(None if record is None else record(draws, todo, range(begin, end)))
-            except _OF_WHO_WAITS as error:
+            except BaseException as error:
+                if not is_own(error):
+                    raise
                 told.set_exception(_tellable(error))
 
     def _recorder(self, judge: Judge, found: AtOnce) -> Callable[[Draws, Sequence[int], range], Left]:

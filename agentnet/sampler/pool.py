@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from agentnet.errors import InternalError, PluginError
+from agentnet.errors import InternalError
+from agentnet.plugins import is_own, overstepped
 
 Ask = Callable[[int], Awaitable[None]]
 
@@ -176,12 +177,11 @@ class Pool:
             awake = False
             try:
                 await batch.ask(index)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the batch's owner
-                self._fail(batch, error)
-            except asyncio.CancelledError:
-                if _is_being_cancelled():
+            except BaseException as error:
+                # Whatever it is, it belongs to the batch's owner.
+                if not is_own(error):
                     raise
-                self._fail(batch, cancelled_from_within())
+                self._fail(batch, overstepped("what was asked for a draw", error) or error)
             batch.left -= 1
             if not batch.left:
                 batch.close_if_answered()
@@ -199,7 +199,7 @@ class Pool:
         if self._waiting and not self._is_left:
             self._wake()
 
-    def _fail(self, batch: _Batch, error: Exception) -> None:
+    def _fail(self, batch: _Batch, error: BaseException) -> None:
         self._withdraw(batch)
         batch.error = batch.error or error
         batch.cut(error)
@@ -207,16 +207,3 @@ class Pool:
     def _withdraw(self, batch: _Batch) -> None:
         if batch in self._waiting:
             self._waiting.remove(batch)
-
-
-def _is_being_cancelled() -> bool:
-    worker = asyncio.current_task()
-    return worker is not None and worker.cancelling() > 0
-
-
-def cancelled_from_within() -> PluginError:
-    """Say that a backend raised what only who cancels it may."""
-    return PluginError(
-        "the backend broke off a request by asyncio.CancelledError though nobody cancelled it; "
-        "a request that it gives up must end in a TransientError"
-    )

@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 
 from agentnet.backend import AtOnce, Backend, Reply, Request, Wave, Wrapper, answer_now
 from agentnet.errors import PluginError, RequestRejected, TransientError
+from agentnet.plugins import refuse_overstepped
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import OVERLOAD, Pause
 
@@ -127,6 +128,7 @@ class AdaptiveLimit(Wrapper):
             if isinstance(error, TransientError):
                 error.took_s = clock() - began
                 self._yield_to(error, era, began, is_probe=is_probe)
+            refuse_overstepped(f"complete of backend {self.name!r}", error)
             raise
         else:
             if is_probe:
