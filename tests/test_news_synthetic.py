@@ -38,6 +38,7 @@ def test_the_packaged_sample_is_what_the_command_writes_by_default(tmp_path):
 
 def test_the_packaged_sample_serves_the_papers_design_and_is_marked_as_synthetic():
     sample = sample_news()
+    assert sample is sample_news()
     assert len(sample.items) == 240
     assert sample.warnings == sample.licences == ()
     assert {one.source for one in sample.items} == {"synthetic"}

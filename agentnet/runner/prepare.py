@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import agentnet
@@ -309,8 +309,13 @@ def versions() -> dict[str, str]:
         "platform": platform.platform(),
     }
     for name in _RECORDED_VERSIONS:
-        found[name] = importlib.metadata.version(name)
+        found[name] = _version(name)
     return found
+
+
+@cache
+def _version(name: str) -> str:
+    return importlib.metadata.version(name)
 
 
 def plain(design: Mapping[str, object]) -> dict[str, object]:
