@@ -388,6 +388,27 @@ def test_a_rule_from_outside_asks_alike_by_agent_and_by_pair(
         assert by_agent.questions().max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("choose", "same"),
+    [
+        (lambda e: e.where(e.n_fresh >= 2), lambda e: e.where(e.n_fresh * 50 >= 100)),
+        (
+            lambda e: e.where((e.n_asked <= 2) & (e.source_step >= 0)),
+            lambda e: e.where((e.n_asked * 50 <= 100) & (e.source_step >= 0)),
+        ),
+    ],
+    ids=["by agent", "by pair"],
+)
+def test_a_rule_may_multiply_what_it_counts(
+    choose: Callable[..., Exposures], same: Callable[..., Exposures]
+) -> None:
+    plain, multiplied = (
+        simulate([0.2], seed=2, n_runs=20, rule=AskingRule("mine", "", each)).engaged
+        for each in (choose, same)
+    )
+    assert (plain == multiplied).all()
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 99))
 def test_on_a_directed_network_news_goes_from_who_is_heard_to_who_hears(seed: int) -> None:
