@@ -122,6 +122,8 @@ def test_a_table_a_row_network_and_its_copies_spread_alike(rule: str) -> None:
     assert many == Played(single.engaged_step * 3, single.questions * 3)
     told = replace(copies, table=rows.indices.reshape(30, 4))
     assert play(told, np.tile(needed, 3), [3, 33, 63], rule, 9) == many
+    assert (told.top_degree, told.degree) == (copies.top_degree, 4)
+    assert copies.degree.tolist() == [4] * 90
 
 
 @pytest.mark.parametrize("rule", RULES)

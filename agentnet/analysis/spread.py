@@ -73,13 +73,17 @@ class RowLinks:
     table: NDArray[Any] | None = None
 
     @property
-    def degree(self) -> NDArray[np.int64]:
-        """Number of agents that one hears, shape ``(n_agents,)``."""
+    def degree(self) -> int | NDArray[np.int64]:
+        """Number of agents that one hears: the same for all, or of shape ``(n_agents,)``."""
+        if self.table is not None:
+            return int(self.table.shape[1])
         return np.tile(np.diff(self.indptr), self.n_copies)
 
     @property
     def top_degree(self) -> int:
         """Highest number of agents that one hears."""
+        if self.table is not None:
+            return int(self.table.shape[1])
         return int(np.diff(self.indptr).max(initial=0))
 
     @property
