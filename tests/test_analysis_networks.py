@@ -59,6 +59,19 @@ def test_the_same_generator_draws_the_same_networks() -> None:
     assert (one != other).any()
 
 
+@pytest.mark.parametrize("n_agents", [1024, 1026])
+def test_stubs_are_paired_in_the_order_of_whole_random_words(n_agents: int) -> None:
+    # In one of eight networks of 1,024 agents the upper halves of two words do not tell which is less.
+    n_networks, top = 60, (1 << 64) - 1
+    words = generator(3).integers(0, top, size=(n_networks, n_agents), dtype=np.uint64, endpoint=True)
+    carried = np.uint64((n_agents - 1).bit_length())
+    order = np.argsort(words >> carried, axis=1, kind="stable")
+    mate = np.empty_like(order)
+    np.put_along_axis(mate, order, np.roll(order, n_agents // 2, axis=1), axis=1)
+    table = regular_tables(generator(3), n_networks, n_agents, 1)
+    assert (table.reshape(mate.shape) == mate + n_agents * np.arange(n_networks)[:, None]).all()
+
+
 def test_every_labelled_network_of_six_agents_and_two_neighbours_occurs() -> None:
     n_networks = 3000
     table = regular_tables(generator(0), n_networks, 6, 2) % 6

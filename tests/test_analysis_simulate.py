@@ -122,6 +122,8 @@ def test_a_table_a_row_network_and_its_copies_spread_alike(rule: str) -> None:
     assert many == Played(single.engaged_step * 3, single.questions * 3)
     told = replace(copies, table=rows.indices.reshape(30, 4))
     assert play(told, np.tile(needed, 3), [3, 33, 63], rule, 9) == many
+    assert (told.top_degree, told.degree) == (copies.top_degree, 4)
+    assert copies.degree.tolist() == [4] * 90
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -386,6 +388,27 @@ def test_a_rule_from_outside_asks_alike_by_agent_and_by_pair(
     assert by_agent.questions().tolist() == by_pair.questions().tolist()
     if choose is at_least:
         assert by_agent.questions().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("choose", "same"),
+    [
+        (lambda e: e.where(e.n_fresh >= 2), lambda e: e.where(e.n_fresh * 50 >= 100)),
+        (
+            lambda e: e.where((e.n_asked <= 2) & (e.source_step >= 0)),
+            lambda e: e.where((e.n_asked * 50 <= 100) & (e.source_step >= 0)),
+        ),
+    ],
+    ids=["by agent", "by pair"],
+)
+def test_a_rule_may_multiply_what_it_counts(
+    choose: Callable[..., Exposures], same: Callable[..., Exposures]
+) -> None:
+    plain, multiplied = (
+        simulate([0.2], seed=2, n_runs=20, rule=AskingRule("mine", "", each)).engaged
+        for each in (choose, same)
+    )
+    assert (plain == multiplied).all()
 
 
 @settings(max_examples=20, deadline=None)

@@ -73,13 +73,17 @@ class RowLinks:
     table: NDArray[Any] | None = None
 
     @property
-    def degree(self) -> NDArray[np.int64]:
-        """Number of agents that one hears, shape ``(n_agents,)``."""
+    def degree(self) -> int | NDArray[np.int64]:
+        """Number of agents that one hears: the same for all, or of shape ``(n_agents,)``."""
+        if self.table is not None:
+            return int(self.table.shape[1])
         return np.tile(np.diff(self.indptr), self.n_copies)
 
     @property
     def top_degree(self) -> int:
         """Highest number of agents that one hears."""
+        if self.table is not None:
+            return int(self.table.shape[1])
         return int(np.diff(self.indptr).max(initial=0))
 
     @property
@@ -196,7 +200,7 @@ class Spread:
                 questions: Agents = crowd.questions  # type: ignore[attr-defined] # what `Crowd` gives
                 return questions
         indices, listener = self._pairs
-        moment = Moment(indices, listener, self.engaged_step, self.played, self.n_asked)
+        moment = Moment(indices, listener, self.engaged_step, self.played, self.n_asked.astype(np.int32))
         asked = np.bincount(self._rule.asked(moment).agent, minlength=self._links.n_agents)
         return asked.astype(self.n_asked.dtype)
 
@@ -316,7 +320,8 @@ class Crowd:
     @property
     def n_fresh(self) -> Agents:
         """How many of those whom the agent hears are neither engaged nor exposed."""
-        return self.spread.n_fresh()
+        # A rule may multiply it, which the narrow integers of a spread would not hold.
+        return self.spread.n_fresh().astype(np.int32)
 
     @property
     def n_asked(self) -> Agents:
