@@ -75,6 +75,7 @@ class PluginKind(Generic[Plugin]):
         contract: Where its protocol stands, for messages.
         see: Where the installed ones are listed, for messages; "" if nowhere.
         parts: What every plug-in of this kind has, by attribute.
+        takes: Which of these are called, each with how many arguments.
         bundled: The package, or module, whose definitions are those of agentnet itself; "" if they have entry
             points like anybody's.
         unknown: What is raised of a name that nobody has.
@@ -85,6 +86,7 @@ class PluginKind(Generic[Plugin]):
     contract: str
     see: str = ""
     parts: tuple[str, ...] = ()
+    takes: Mapping[str, int] = field(default_factory=dict)
     bundled: str = ""
     unknown: type[UserError] = PluginError
     _defined: dict[str, Installed[Plugin]] = field(default_factory=dict, init=False, repr=False)
@@ -283,6 +285,24 @@ def check_made(who: str, made: object, contract: type) -> None:
             raise PluginError(
                 f"{who} has {has}; it is {spelled_hint(hint)} (see {contract.__module__}.{contract.__name__})"
             )
+        method = vars(contract).get(name)
+        if inspect.isfunction(method):
+            n = len(inspect.signature(method).parameters) - 1
+            _check_call(who, name, getattr(made, name), n, f"{contract.__module__}.{contract.__name__}")
+
+
+def _check_call(who: str, name: str, method: Callable[..., Any], n: int, see: str) -> None:
+    """Refuse a method that does not take `n` arguments in their order, as far as it says what it takes."""
+    try:
+        inspect.signature(method).bind(*range(n))
+    except TypeError as error:
+        arguments = f"{n} argument{'s' * (n != 1)}"
+        raise PluginError(
+            f"{who} has a {name} that cannot be called with {arguments}: {error} (see {see})"
+        ) from None
+    except ValueError:
+        # What is written in C need not say it.
+        return
 
 
 def _promised(contract: type) -> Iterator[tuple[str, Any]]:
@@ -354,6 +374,7 @@ class MadeOfOptions(PluginKind[Maker[Made_co]]):
     """A kind of plug-in that is made of a table of settings."""
 
     parts: tuple[str, ...] = ("from_options", "about", "needs")
+    takes: Mapping[str, int] = field(default_factory=lambda: {"from_options": 2})
     makes: type | None = None
     """The protocol of what is made."""
 
@@ -441,6 +462,8 @@ class Installed(Generic[Plugin]):
                 f"{which} is no {self.kind.noun} plug-in: it lacks {', '.join(missing)} "
                 f"(see {self.kind.contract}){defined}"
             )
+        for part, n in self.kind.takes.items():
+            _check_call(which, part, getattr(plugin, part), n, self.kind.contract)
         if not self.is_fleeting and self.home not in _NO_PLUGINS:
             # All modules of a distribution are its own; another definition may stand in anybody's package.
             _BROUGHT[self.home if version else self.module] = f"{self.distribution}{version}"

@@ -149,6 +149,7 @@ NETWORK_FORMATS: Final[PluginKind[Format]] = PluginKind(
     "agentnet.network_formats",
     "agentnet.network.format.Format",
     parts=("read", "suffixes"),
+    takes={"read": 1},
     bundled="agentnet.network.formats",
     unknown=ConfigurationError,
 )
