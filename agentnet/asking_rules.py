@@ -274,7 +274,11 @@ class AskingRule:
 
 
 ASKING_RULES: Final[PluginKind[AskingRule]] = PluginKind(
-    "asking rule", "agentnet.asking_rules", "agentnet.asking_rules.asking_rule", unknown=DesignError
+    "asking rule",
+    "agentnet.asking_rules",
+    "agentnet.asking_rules.asking_rule",
+    parts=("set_by", "sentence"),
+    unknown=DesignError,
 )
 
 
@@ -303,8 +307,7 @@ def asking_rule(name: str, *, says: str, is_local: bool = False) -> Callable[[Ch
             raise DesignError(
                 f"asking rule {name!r} says {says!r}, which names what is none of its options ({error})"
             ) from error
-        ASKING_RULES.register(name, rule, module=choose.__module__)
-        return choose
+        return ASKING_RULES.named(name, lambda _: rule)(choose)
 
     return enter
 

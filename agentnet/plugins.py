@@ -37,6 +37,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from dis import opname
 from functools import lru_cache, partial
+from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
@@ -76,6 +77,7 @@ class PluginKind(Generic[Plugin]):
         contract: Where its protocol stands, for messages.
         see: Where the installed ones are listed, for messages; "" if nowhere.
         parts: What every plug-in of this kind has, by attribute.
+        takes: Which of these are called, each with how many arguments.
         bundled: The package, or module, whose definitions are those of agentnet itself; "" if they have entry
             points like anybody's.
         unknown: What is raised of a name that nobody has.
@@ -86,18 +88,20 @@ class PluginKind(Generic[Plugin]):
     contract: str
     see: str = ""
     parts: tuple[str, ...] = ()
+    takes: Mapping[str, int] = field(default_factory=dict)
     bundled: str = ""
     unknown: type[UserError] = PluginError
     _defined: dict[str, Installed[Plugin]] = field(default_factory=dict, init=False, repr=False)
     _of_users: dict[tuple[str, str], Installed[Plugin]] = field(default_factory=dict, init=False, repr=False)
 
-    def register(self, name: str, plugin: Plugin, *, module: str = "") -> Plugin:
+    def register(self, name: str, plugin: Plugin, *, module: str = "", of: object = None) -> Plugin:
         """Take in a plug-in by its definition.
 
         Args:
             name: Its name.
             plugin: The plug-in.
             module: The module that defines it; that of a class or function is known.
+            of: What it was made of and stands at its address, if that is not the plug-in.
 
         Returns:
             `plugin`, so that decorators may end with it.
@@ -108,7 +112,7 @@ class PluginKind(Generic[Plugin]):
         if not (isinstance(name, str) and name.strip() == name and name.isprintable() and name):
             raise PluginError(f"a {self.noun} is called {name!a:.60}; give it a name of visible characters")
         module = module or str(getattr(plugin, "__module__", "?"))
-        of_kind = Installed(name, *_owner(module), f"{module}:{name}", lambda: plugin, self)
+        of_kind = Installed(name, *_owner(module), f"{module}:{name}", lambda: plugin, self, of)
         first = self._defined.get(name)
         if first is not None and not (first.is_fleeting and of_kind.is_fleeting) and first.module != module:
             raise self._twice(first, of_kind)
@@ -128,7 +132,7 @@ class PluginKind(Generic[Plugin]):
         """
 
         def take_in(plugin: Defined) -> Defined:
-            self.register(name, made(plugin), module=plugin.__module__)
+            self.register(name, made(plugin), module=plugin.__module__, of=plugin)
             return plugin
 
         return take_in
@@ -176,7 +180,7 @@ class PluginKind(Generic[Plugin]):
         known = self._defined if name in self._defined else self.installed()
         known = {key: each for key, each in known.items() if not asker or each.is_seen_by(asker)}
         if name not in known and ":" in name:
-            known = {name: Installed(name, *_owner(name), name, partial(_at, name), self)}
+            known = {name: Installed(name, *_owner(name), name, partial(self._at, name), self)}
         if name not in known:
             see = f" (see: {self.see})" if self.see else ""
             raise self.unknown(f"there is no {self.noun} {name!r}{near_miss(name, known, others=True)}{see}")
@@ -210,6 +214,11 @@ class PluginKind(Generic[Plugin]):
     def defined_in(self, module: str) -> list[str]:
         """Name what a module has taken in."""
         return [name for name, each in self._defined.items() if each.module == module]
+
+    def _at(self, address: str) -> object:
+        found = _at(address)
+        taken_in = (*self._of_users.values(), *self._defined.values())
+        return next((each.get() for each in taken_in if each.of is found is not None), found)
 
     def _loaded(self, name: str, load: Callable[[], object]) -> object:
         plugin = load()
@@ -277,6 +286,24 @@ def check_made(who: str, made: object, contract: type) -> None:
             raise PluginError(
                 f"{who} has {has}; it is {spelled_hint(hint)} (see {contract.__module__}.{contract.__name__})"
             )
+        method = vars(contract).get(name)
+        if inspect.isfunction(method):
+            n = len(inspect.signature(method).parameters) - 1
+            _check_call(who, name, getattr(made, name), n, f"{contract.__module__}.{contract.__name__}")
+
+
+def _check_call(who: str, name: str, method: Callable[..., Any], n: int, see: str) -> None:
+    """Refuse a method that does not take `n` arguments in their order, as far as it says what it takes."""
+    try:
+        inspect.signature(method).bind(*range(n))
+    except TypeError as error:
+        arguments = f"{n} argument{'s' * (n != 1)}"
+        raise PluginError(
+            f"{who} has a {name} that cannot be called with {arguments}: {error} (see {see})"
+        ) from None
+    except ValueError:
+        # What is written in C need not say it.
+        return
 
 
 def _promised(contract: type) -> Iterator[tuple[str, Any]]:
@@ -412,6 +439,7 @@ class MadeOfOptions(PluginKind[Maker[Made_co]]):
     """A kind of plug-in that is made of a table of settings."""
 
     parts: tuple[str, ...] = ("from_options", "about", "needs")
+    takes: Mapping[str, int] = field(default_factory=lambda: {"from_options": 2})
     makes: type | None = None
     """The protocol of what is made."""
 
@@ -446,6 +474,7 @@ class Installed(Generic[Plugin]):
         target: Where it is defined, as ``module:name``.
         get: Imports it.
         kind: What it is.
+        of: What it was made of, as `PluginKind.register` says.
     """
 
     name: str
@@ -454,6 +483,7 @@ class Installed(Generic[Plugin]):
     target: str
     get: Callable[[], object]
     kind: PluginKind[Plugin]
+    of: object = None
 
     @property
     def module(self) -> str:
@@ -499,6 +529,8 @@ class Installed(Generic[Plugin]):
                 f"{which} is no {self.kind.noun} plug-in: it lacks {', '.join(missing)} "
                 f"(see {self.kind.contract}){defined}"
             )
+        for part, n in self.kind.takes.items():
+            _check_call(which, part, getattr(plugin, part), n, self.kind.contract)
         if not self.is_fleeting and self.home not in _NO_PLUGINS:
             # All modules of a distribution are its own; another definition may stand in anybody's package.
             _BROUGHT[self.home if version else self.module] = f"{self.distribution}{version}"
@@ -535,14 +567,27 @@ def _import_all(package: str) -> None:
         import_module(f"{package}.{module.name}")
 
 
+def is_address(name: str) -> bool:
+    """Say whether this names where a plug-in stands: ``package.module:Name``, or ``FILE.py:Name``."""
+    home, _, last = name.rpartition(":")
+    return bool(home) and last.isidentifier()
+
+
 def _at(address: str) -> object:
     """Import what stands at ``package.module:Name`` or ``FILE.py:Name``."""
     home, _, name = address.rpartition(":")
-    module = module_of_file(Path(home)) if home.endswith(".py") else import_module(home)
+    path, is_file = Path(home), home.endswith(".py")
+    module = _executed(path, path.resolve(), path.read_bytes()) if is_file else import_module(home)
     found: object = module
     for part in name.split("."):
         found = getattr(found, part)
     return found
+
+
+@lru_cache
+def _executed(path: Path, place: Path, content: bytes) -> ModuleType:  # noqa: ARG001 - so it is another one
+    """Execute a file once: a run looks a plug-in up for each realization."""
+    return module_of_file(path)
 
 
 def module_of_file(path: Path) -> ModuleType:
@@ -551,12 +596,15 @@ def module_of_file(path: Path) -> ModuleType:
     Raises:
         ImportError: It is no Python file.
     """
-    spec = spec_from_file_location(f"{FILE_PREFIX}{path.stem}", path)
+    content = path.read_bytes()
+    # Files of one name stand in several folders.
+    which = sha256(bytes(path.resolve()) + content).hexdigest()[:8]
+    spec = spec_from_file_location(f"{FILE_PREFIX}{path.stem}_{which}", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = module_from_spec(spec)
     # Registered first: dataclasses and pickling look their module up by name.
     sys.modules[module.__name__] = module
     # No bytecode is kept or taken: by it a file that is changed within a second would stay what it was.
-    exec(compile(path.read_bytes(), str(path), "exec"), vars(module))  # noqa: S102 - the user's own
+    exec(compile(content, str(path), "exec"), vars(module))  # noqa: S102 - the user's own
     return module

@@ -159,6 +159,7 @@ def test_a_field_that_is_too_long_is_called_so(tmp_path):
         (b"$FL2@(#) SPSS DATA FILE", "SPSS"),
         (b"\xef\xbb\xbf\n <!DOCTYPE html><title>Log in</title>", "web page"),
         (b"<HTML lang=en>\n", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:46\nsize 3\n", "git lfs pull"),
         (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "angle brackets"),
     ],
 )

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import json
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import indent
 from types import ModuleType
@@ -348,3 +350,24 @@ def test_runs_and_experiments_show_themselves_and_nothing_in_them_is_markup(stud
     assert f"<td>{run.digest()}</td>" in html
     assert "<td>finished</td>" in html
     assert "simulated" not in html
+
+
+def test_runs_that_begin_in_the_same_second_each_find_a_folder(command):
+    # Both have chosen their folders by the time that either makes its own.
+    chosen = threading.Barrier(2)
+    waited: set[int] = set()
+
+    class Together(CascadeExperiment):
+        n_agents, degree, steps, repeats, items_per_severity, rationale = 8, 3, 2, 1, 1, "none"
+
+        def choose_news(self, seed):
+            if threading.get_ident() not in waited:
+                waited.add(threading.get_ident())
+                chosen.wait(30)
+            return super().choose_news(seed)
+
+    with ThreadPoolExecutor(2) as threads:
+        runs = list(threads.map(lambda _: agentnet.play(Together, **QUIET), range(2)))
+    assert runs[0].folder != runs[1].folder
+    assert runs[0].digest() == runs[1].digest()
+    assert [run.meta["run"] for run in runs] == [run.folder.name for run in runs]

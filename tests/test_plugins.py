@@ -7,12 +7,13 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 import pytest
 
 from agentnet.errors import DesignError, PluginError
 from agentnet.experiment import blamed
-from agentnet.plugins import FILE_PREFIX, PluginKind
+from agentnet.plugins import FILE_PREFIX, MadeOfOptions, PluginKind
 
 DEFINITION = "class Knot:\n    rope = {rope!r}\n"
 
@@ -191,3 +192,47 @@ def test_what_we_raise_is_no_plug_in_s_fault() -> None:
         Path(3)  # type: ignore[arg-type]
     # Less the frame of this test, which is another plug-in's home where others have registered some.
     assert blamed(caught.value.with_traceback(caught.tb.tb_next)) is None
+
+
+class Bell:
+    about, needs = "rings", "nothing"
+
+    @classmethod
+    def from_options(cls, options: object, environ: object) -> object:
+        return cls()
+
+    def ring(self, times: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("from_options", "bell 'mine'.* has a from_options that cannot be called with 2 arguments: "),
+        ("ring", "the bell 'mine' makes .* has a ring that cannot be called with 1 argument: "),
+        (
+            "instance",
+            "has a ring that cannot be called with 1 argument: missing a required argument",
+        ),
+    ],
+)
+def test_a_plug_in_that_cannot_be_called_as_its_contract_says_is_refused(method: str, said: str) -> None:
+    class Ringing(Protocol):
+        def ring(self, times: int) -> None: ...
+
+    changed: dict[str, object] = {method: classmethod(lambda cls: cls())}
+    if method == "instance":
+        changed = {"from_options": classmethod(lambda cls, options, environ: cls)}
+    kind: MadeOfOptions[object] = MadeOfOptions("bell", "agentnet.test_bells", "nowhere", makes=Ringing)
+    kind.register("sound", Bell)
+    assert isinstance(kind.make("sound", {}), Bell)
+    kind.register("mine", type("Mine", (Bell,), changed))
+    with pytest.raises(PluginError, match=said):
+        kind.make("mine", {})
+
+
+def test_a_part_that_cannot_be_called_as_its_kind_says_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("class Knot:\n    def tie(): ...\n    loose = print\n")
+    where = f"{tmp_path / 'mine.py'}:Knot"
+    assert ropes(parts=("loose",), takes={"loose": 3}).load(where)
+    with pytest.raises(PluginError, match="has a tie that cannot be called with 1 argument: too many"):
+        ropes(parts=("tie",), takes={"tie": 1}).load(where)

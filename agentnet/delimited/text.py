@@ -44,6 +44,7 @@ _FOREIGN = (
         (mark, "is a picture: give the file with the data that it shows")
         for mark in (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
     ),
+    (b"version https://git-lfs", "is a pointer of Git LFS to the file: get the file itself (git lfs pull)"),
     (b"BZh", "is packed by bzip2, of which nothing is read: unpack it (bunzip2)"),
     (b"\xfd7zXZ", "is packed by xz, of which nothing is read: unpack it (unxz)"),
     (b"\x28\xb5\x2f\xfd", "is packed by Zstandard, of which nothing is read: unpack it (unzstd)"),

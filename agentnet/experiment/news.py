@@ -10,6 +10,7 @@ from typing import ClassVar
 from agentnet.experiment.base import Experiment, require
 from agentnet.experiment.hooks import Gives, constraint, one, several_of
 from agentnet.news import (
+    NEWS_SOURCES,
     NewsFacts,
     NewsFile,
     NewsItem,
@@ -83,6 +84,9 @@ class NewsExperiment(Experiment):
         require(
             self.items_per_severity >= 0, f"items_per_severity is {self.items_per_severity}; it is 0 or more"
         )
+        if self.news_kind is not None:
+            # Whatever reads no file on resuming still knows the source of its items.
+            NEWS_SOURCES.load(self.news_kind)
 
     def choose_news(self, seed: int) -> Sequence[NewsItem]:
         """Choose the news items of the design, in order; override it to choose otherwise.

@@ -555,6 +555,7 @@ FAMILIES: Final[PluginKind[type[Family]]] = PluginKind(
     "family of experiments",
     "agentnet.families",
     "agentnet.families.Family",
+    parts=("experiment", "what"),
     bundled="agentnet.families",
     unknown=DesignError,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ import numpy as np
 from agentnet.errors import DesignError, near_miss
 from agentnet.experiment import Experiment, Gives, ask, one, require, several
 from agentnet.network import GENERATORS, Network, make_network, read_network, read_node_table
+from agentnet.plugins import is_address
 from agentnet.population import Population, personas_of
 from agentnet.profiles import Assignment, ProfileIndices, assign
 from agentnet.vocabulary import N_PROFILES
@@ -123,14 +124,20 @@ class PeopledExperiment(Experiment):
     @property
     def takes_degree(self) -> bool:
         """Whether the network is generated with `degree`."""
-        generator = GENERATORS.get(self.network) if isinstance(self.network, str) else None
-        return generator is not None and "degree" in inspect.signature(generator).parameters
+        make = self.network_generator
+        return make is not None and "degree" in inspect.signature(make).parameters
+
+    @property
+    def network_generator(self) -> Callable[..., Network] | None:
+        """What makes the network, if that is a generator that is named."""
+        is_one = isinstance(self.network, str) and (self.network in GENERATORS or is_address(self.network))
+        return GENERATORS.load(self.network) if is_one else None
 
     @property
     def network_file(self) -> Path | None:
         """The file that the network is read from, if it is."""
-        is_file = isinstance(self.network, Path) or (isinstance(self.network, str) and "." in self.network)
-        return Path(self.network) if is_file else None
+        is_text = isinstance(self.network, str) and "." in self.network and not is_address(self.network)
+        return Path(self.network) if is_text or isinstance(self.network, Path) else None
 
     def _read(self, path: Path) -> Network:
         for name, value in self.network_options.items():
@@ -155,7 +162,7 @@ class PeopledExperiment(Experiment):
         # A condition cannot leave out the degree that all others take: its network goes without.
         is_left = "network" in self._of_condition and "degree" not in self._of_condition
         require(
-            is_left or self.network not in GENERATORS or self.degree == PeopledExperiment.degree,
+            is_left or self.network_generator is None or self.degree == PeopledExperiment.degree,
             f"degree is {self.degree}, but {self.network} takes no degree; leave it out",
         )
         return dict(self.network_options)

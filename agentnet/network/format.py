@@ -149,6 +149,7 @@ NETWORK_FORMATS: Final[PluginKind[Format]] = PluginKind(
     "agentnet.network_formats",
     "agentnet.network.format.Format",
     parts=("read", "suffixes"),
+    takes={"read": 1},
     bundled="agentnet.network.formats",
     unknown=ConfigurationError,
 )
@@ -164,10 +165,8 @@ def network_format(*suffixes: str) -> Callable[[Read], Read]:
         )
 
     def take_in(read: Read) -> Read:
-        NETWORK_FORMATS.register(
-            read.__name__, Format(read, tuple(map(str.lower, suffixes))), module=read.__module__
-        )
-        return read
+        made = Format(read, tuple(map(str.lower, suffixes)))
+        return NETWORK_FORMATS.named(read.__name__, lambda _: made)(read)
 
     return take_in
 

@@ -26,6 +26,7 @@ GENERATORS: Final[PluginKind[Callable[..., Network]]] = PluginKind(
     "network generator",
     "agentnet.network_generators",
     "agentnet.network.generator",
+    parts=("__call__",),
     bundled="agentnet.network.generators",
     unknown=DesignError,
 )

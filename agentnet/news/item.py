@@ -25,6 +25,7 @@ NEWS_SOURCES: Final[PluginKind[NewsSource]] = PluginKind(
     "agentnet.news_sources",
     "agentnet.news.source.NewsSource",
     parts=("make", "columns", "citation", "licence"),
+    takes={"make": 1},
     bundled="agentnet.news.sources",
     unknown=ConfigurationError,
 )

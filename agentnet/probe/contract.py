@@ -56,6 +56,7 @@ CHECKS: Final[PluginKind[Check]] = PluginKind(
     "agentnet.probe_checks",
     "agentnet.probe.contract.check",
     parts=("title", "looks"),
+    takes={"looks": 1},
     bundled="agentnet.probe.checks",
     unknown=ConfigurationError,
 )

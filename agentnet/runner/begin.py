@@ -62,9 +62,17 @@ def begin(
     )
     prepared = of_shard(whole, shard) if shard else whole
     answering = backend_of(prepared, environ)
-    ready = prepared, with_share(answering, shard)
-    _create(replace(whole, shard=shard), source, answering)
-    return ready
+    answering_it = with_share(answering, shard)
+    while True:
+        try:
+            _create(replace(whole, folder=prepared.folder, shard=shard), source, answering)
+        except RunFolderError:
+            if out is not None:
+                raise
+            # Who began in the same second has taken the name that was free.
+            prepared = replace(prepared, folder=new_folder(settings, source))
+        else:
+            return prepared, answering_it
 
 
 def begin_shards(

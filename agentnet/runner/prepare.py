@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import agentnet
 from agentnet.config import Settings, Shard
@@ -226,6 +227,7 @@ def create(
                     file: {"text": text, "hash": hashlib.sha256(text.encode()).hexdigest()}
                     for file, text in source.siblings.items()
                 },
+                "files": plugin_files(designs),
                 "overridden": sorted(own_hooks(type(first))),
                 "design": designs,
                 "conditions": conditions,
@@ -250,7 +252,9 @@ def reopen(
     *,
     source: Source | None = None,
 ) -> Prepared:
-    """Open a run again from what its log recorded; files outside the run folder are not read for it.
+    """Open a run again from what its log recorded.
+
+    Files outside the run folder are not read for it, but those of plug-ins that its design names by address.
 
     Args:
         folder: The run folder.
@@ -263,6 +267,7 @@ def reopen(
     """
     run = Run(folder)
     meta = run.meta
+    check_files(folder, meta)
     experiments = design(source or Source.recorded(meta), settings)
     prepared = assemble(experiments, settings, folder, environ, recorded=run)
     prepared.stage.check_recorded(folder, meta)
@@ -291,6 +296,37 @@ def of_shard(prepared: Prepared, shard: Shard) -> Prepared:
         stack = settings.stack.model_copy(update={"cache_folder": prepared.folder / ".cache"})
         settings = settings.model_copy(update={"stack": stack})
     return replace(prepared, settings=settings, plan=prepared.plan[mine], shard=shard)
+
+
+def plugin_files(told: object) -> dict[str, str]:
+    """Hash the files of the plug-ins that a design, spelled as JSON, names by address (``FILE.py:Name``)."""
+    if isinstance(told, str):
+        file = told.rpartition(":")[0]
+        return {file: hash_} if file.endswith(".py") and (hash_ := _hash_of(file)) else {}
+    inner = told.values() if isinstance(told, dict) else told if isinstance(told, list) else ()
+    return {file: hash_ for each in inner for file, hash_ in plugin_files(each).items()}
+
+
+def _hash_of(file: str) -> str:
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def check_files(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Make sure that the plug-ins that a run's design names by address are what they were.
+
+    Raises:
+        RunFolderError: Names the file that is not.
+    """
+    for file, hash_ in meta["experiment"].get("files", {}).items():
+        if (now := _hash_of(file)) != hash_:
+            what = "has changed" if now else "is not there"
+            raise RunFolderError(
+                f"{folder} was begun with a plug-in of {file}, which {what}: "
+                "put it back as it was (the working folder, too), or begin a new run"
+            )
 
 
 def new_folder(settings: Settings, source: Source, class_name: str = "") -> Path:

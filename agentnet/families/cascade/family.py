@@ -23,7 +23,7 @@ from agentnet.families.contract import CHANCE, Probe, Scene, Sitting, Stage
 from agentnet.families.news import NewsFamily, NewsSetting, NewsStage, cut_name
 from agentnet.families.people import ask_profiles
 from agentnet.families.ratios import Ratios
-from agentnet.network import GENERATORS, Network, NetworkFacts, facts_of
+from agentnet.network import Network, NetworkFacts, facts_of
 from agentnet.network.simple import counted
 from agentnet.streams import Streams
 from agentnet.vocabulary import AFTERWARDS, EXPOSURE, PROFILES, SEED
@@ -232,7 +232,7 @@ class Cascades(NewsFamily):
         yield from super().probes(stage, condition, own)
         experiment: Any = stage.experiments[condition]
         asked = own & {"make_network", "assign_profiles"}
-        if _is_generated(experiment) and _is_foreign(GENERATORS[experiment.network]):
+        if _is_generated(experiment) and _is_foreign(experiment.network_generator):
             asked |= {"network"}
         assert isinstance(stage, CascadeStage)
         rule = stage.rules[condition]
@@ -310,7 +310,7 @@ def _check_local(experiments: Sequence[Experiment], mode: str) -> None:
 
 
 def _is_generated(experiment: Any) -> bool:  # noqa: ANN401 - of this family
-    return isinstance(experiment.network, str) and experiment.network in GENERATORS
+    return experiment.network_generator is not None
 
 
 def _network_probes(experiment: Any, rule: AskingRule, own: frozenset[str]) -> Iterator[Probe]:  # noqa: ANN401
