@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.exact import Exact, exact_fits
+from agentnet.analysis.fits_html import settled
 from agentnet.analysis.fitting import CurveFit, checked_level
 from agentnet.analysis.goodness import Comparison, Observed, compare_views
 from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups_or_one, why_alike
@@ -347,23 +348,23 @@ def _not_apart(parameters: Sequence[Parameter]) -> str:
     return f"the intervals of {low.name} and {high.name} overlap"
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401 - from anything to JSON
-    """Spell a value in the types that JSON has.
+def plain(value: Any, name: str = "") -> Any:  # noqa: ANN401 - from anything to JSON
+    """Spell a value in the types that JSON has; what rounding leaves of nothing is 0.
 
     Examples:
         >>> plain({1: (math.inf, math.nan, np.array([2]))})
         {'1': ['inf', None, [2]]}
     """
     if is_dataclass(value):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+        return {each.name: plain(getattr(value, each.name), each.name) for each in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): plain(each, str(key)) for key, each in value.items()}
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        return plain(value.tolist(), name)
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
+        return [plain(each, name) for each in value]
+    if isinstance(value, float):
+        return settled(value, name) if math.isfinite(value) else None if math.isnan(value) else str(value)
     return value
 
 

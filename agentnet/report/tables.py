@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from agentnet.analysis.fits_html import number, span
+from agentnet.analysis.fits_html import number, settled, span
 from agentnet.errors import PluginError
 from agentnet.formulas import guarded
 from agentnet.plugins import is_of
@@ -205,8 +205,10 @@ def _csv_names(key: str) -> tuple[str, ...]:
 
 def _csv_values(key: str, cell: Cell) -> tuple[str | int | float | None, ...]:
     if _is_pair(key):
-        return cell if isinstance(cell, tuple) else (None, None)
+        return (settled(cell[0]), settled(cell[1])) if isinstance(cell, tuple) else (None, None)
     assert not isinstance(cell, tuple), f"{key} holds a pair, and its name does not say so"
+    if isinstance(cell, float):
+        return (settled(cell, key),)
     return (guarded(cell) if isinstance(cell, str) else cell,)
 
 
@@ -223,10 +225,9 @@ def spelled_cell(key: str, cell: Cell) -> str:
         return span(cell)
     if isinstance(cell, int):
         return f"{cell:,}"
-    is_tiny = abs(cell) < _SMALLEST
     if "p_value" in key or key == "published_p":
-        return "< 1e-16" if is_tiny else number(cell)
-    return number(0.0 if is_tiny else cell)  # what rounding leaves of nothing is no number for people
+        return "< 1e-16" if abs(cell) < _SMALLEST else f"{cell:.4g}" if math.isfinite(cell) else number(cell)
+    return number(cell)
 
 
 def _why(cell: Cell) -> str:

@@ -47,8 +47,8 @@ def cost_words(facts: LogFacts) -> str:
     spent = facts.spending
     money = "at an unknown price" if spent.dollars is None else f"for {spent.dollars:,.4f} US dollars"
     return (
-        f"{counted(spent.calls, 'call')}, {spent.prompt_tokens:,} prompt tokens and "
-        f"{spent.completion_tokens:,} completion tokens, {money}"
+        f"{counted(spent.calls, 'call')}, {counted(spent.prompt_tokens, 'prompt token')} and "
+        f"{counted(spent.completion_tokens, 'completion token')}, {money}"
     )
 
 
