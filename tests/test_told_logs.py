@@ -647,7 +647,10 @@ def test_dust_is_printed_nowhere_and_small_chances_of_tests_are() -> None:
 
     assert spelled_cell("interval", (-1.3e-17, 0.5)) == "0 to 0.5"
     assert (spelled_cell("rmse", 4e-16), spelled_cell("p_value", 4e-16)) == ("0", "4e-16")
-    assert plain({"estimate": [-4.4e-17, 1e-9], "p_value": 1e-19}) == {"estimate": [0.0, 1e-9], "p_value": 1e-19}
+    assert plain({"estimate": [-4.4e-17, 1e-9], "p_value": 1e-19}) == {
+        "estimate": [0.0, 1e-9],
+        "p_value": 1e-19,
+    }
     table = Table("t", "T", {"gap": "gap", "interval": "interval"}, ((1e-18, (-1e-17, 0.5)),))
     assert table.to_csv().splitlines()[1] == "0.0,0.0,0.5"
 
