@@ -67,6 +67,12 @@ def brought_by(module: str) -> str | None:
     return _BROUGHT.get(module) or _BROUGHT.get(_home(module))
 
 
+def is_brought(plugin: object) -> bool:
+    """Say whether what a plug-in made is of somebody else's code: of a distribution's, or a user's file."""
+    module = type(plugin).__module__
+    return module.startswith((FILE_PREFIX, "__main__")) or brought_by(module) is not None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PluginKind(Generic[Plugin]):
     """One kind of plug-in; by name, its plug-ins: ``KIND[name]``, ``name in KIND``, ``sorted(KIND)``.

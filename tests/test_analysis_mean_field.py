@@ -456,7 +456,7 @@ GOOD = two_rates(0.02, 0.3).engaged_fraction(STEPS)
         ([0.1, 0.2, 1.2, 1.3], r"realization 0 has 1.2 at step 2"),
         ([0.1, float("nan"), 0.3, 0.4], "outside"),
         ([[0.1, 0.2, 0.3, 0.4], [0.1, 0.3, 0.2, 0.4]], "realization 1 falls from 0.3 at step 1 to 0.2"),
-        ([0.1, 0.2], "1 steps are too few to fit 1 parameters"),
+        ([0.1, 0.2], "1 step is too few to fit 1 parameter;"),
         ([0.1], "too few"),
         ([0.1, 0.1, 0.1, 0.1], "must start above 0 and rise"),
         ([0.0, 0.1, 0.2, 0.3], "must start above 0"),

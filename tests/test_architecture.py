@@ -20,6 +20,7 @@ PACKAGES = {"agentnet": ROOT / "agentnet", "agentnet_backends": ROOT / "backends
 ALLOWED: dict[str, set[str]] = {
     "vocabulary": set(),
     "later": set(),
+    "given": {"errors", "plugins"},
     "errors": {"vocabulary"},
     "streams": set(),
     "delimited": {"errors"},
@@ -105,7 +106,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 # What every room may stand on.
-GROUND = {"vocabulary", "files", "plugins", "later"}
+GROUND = {"vocabulary", "files", "plugins", "later", "given"}
 
 HEAVY = {
     "aiohttp",

@@ -209,3 +209,26 @@ def test_conditions_of_the_same_design_differ_in_no_knob() -> None:
 
 def test_what_was_no_test_is_not_counted_among_those_that_are_adjusted() -> None:
     assert holm([0.04, float("nan"), 0.01]) == pytest.approx([0.04, float("nan"), 0.02], nan_ok=True)
+
+
+# What has bounds, and what is nothing
+
+
+def test_rounding_is_no_mean_no_difference_and_no_interval() -> None:
+    assert difference({0: 0.1 + 0.2, 1: 2.0}, {0: 0.3, 1: 1.0}) == {0: 0.0, 1: 1.0}
+    assert difference({0: 3e-17}, {0: 1e-17}) == {0: pytest.approx(2e-17)}
+    none = contrast({0: 0.1 + 0.2, 1: -0.3, 2: 0.0})
+    assert none.value == 0.0
+    alike = contrast({0: 0.1 + 0.2, 1: 0.3})
+    assert alike.low == alike.value == alike.high
+    mean, low, high = mean_interval(np.array([[1 / 3], [-1 / 3], [1 / 3], [-1 / 3]]), 0.5, (-1.0, 1.0))
+    assert mean[0] == 0.0
+    assert low[0] == pytest.approx(-high[0])
+
+
+@pytest.mark.parametrize("within", [(0.0, math.inf), (-math.inf, 1.0), (0.0, 1.0)])
+def test_an_interval_ends_where_what_it_is_of_does(within: tuple[float, float]) -> None:
+    _, low, high = mean_interval(np.array([[0.01], [0.4], [0.99]]), 0.99, within)
+    assert within[0] <= low[0] < high[0] <= within[1]
+    plain = mean_interval(np.array([[0.01], [0.4], [0.99]]), 0.99)
+    assert plain[1][0] < 0 < 1 < plain[2][0]

@@ -59,7 +59,16 @@ def test_hops_are_averaged_within_realizations_first_and_their_spread_is_between
     np.testing.assert_allclose(drift.value, [0, (0.25 + 0.625) / 2, 0.5], atol=1e-6)
     # Two values d apart have the standard error d / 2, and Student's t of one degree of freedom is a tangent.
     half = (0.625 - 0.25) / 2 * math.tan(math.pi * 0.475)
-    np.testing.assert_allclose(drift.high - drift.value, [0, half, 0], rtol=1e-5, atol=1e-5)
+    # Distances lie between 0 and 2: the interval is that of the logit of half of them.
+    place = drift.value[1] / 2
+    odds, reach = math.log(place / (1 - place)), half / 2 / (place * (1 - place))
+    np.testing.assert_allclose(drift.low, [0, 2 / (1 + math.exp(reach - odds)), 0.5], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(drift.high, [0, 2 / (1 + math.exp(-reach - odds)), 0.5], rtol=1e-5, atol=1e-6)
+
+
+def test_equal_texts_are_no_distance_apart(run):
+    drift = message_drift(run, condition=0)
+    assert drift.distance[0] == 0.0 <= drift.distance.min()
 
 
 def test_a_blank_message_has_no_distance(run):

@@ -428,3 +428,22 @@ def test_what_is_made_has_the_facts_and_methods_of_its_protocol(fact, value):
     made = SimpleNamespace(**facts)
     with pytest.raises(PluginError, match=f"the embedder 'odd' makes .*, which has {fact} = {value!r}"):
         check_made("the embedder 'odd' makes one, which", made, Embedder)
+
+
+def of_a_user(made):
+    """Make an embedder one of a user's file."""
+    made.__class__ = type("Theirs", (Double,), {"__module__": "agentnet_experiment_mine"})
+    return made
+
+
+def test_vectors_that_hang_on_chance_are_found_out_by_one_text_more():
+    chance = np.random.default_rng(1)
+    drawn = of_a_user(Double(make=lambda texts: unit_rows(chance.normal(size=(len(texts), DIM)))))
+    with pytest.raises(PluginError, match="one vector for 'a' and then another"):
+        run_in_virtual_time(CachedEmbedder(drawn).embed(["a", "b"]))
+    steady, ours = of_a_user(Double()), Double()
+    for each in (steady, ours):
+        wrapped = CachedEmbedder(each)
+        run_in_virtual_time(wrapped.embed(["a", "b"]))
+        run_in_virtual_time(wrapped.embed(["c"]))
+    assert (steady.calls, ours.calls) == ([["a", "b"], ["a"], ["c"]], [["a", "b"], ["c"]])

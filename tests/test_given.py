@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
+import fractions
+import inspect
+import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +16,7 @@ import pandas as pd
 import pytest
 
 import agentnet
-from agentnet import CascadeExperiment, Run, analysis
+from agentnet import CascadeExperiment, Run, analysis, network, news
 from agentnet.analysis import perspectives
 from agentnet.analysis.given import numbers
 from agentnet.errors import AgentnetError, DesignError, InputError, UserError
@@ -148,3 +153,125 @@ def test_what_would_give_a_wrong_number_or_an_error_of_numpy_is_refused(
     with pytest.raises(AgentnetError, match=error) as refused:
         call()
     assert isinstance(refused.value, InputError | DesignError)
+
+
+WRONG: dict[str, list[Any]] = {
+    "int": [
+        "x",
+        "2",
+        2.5,
+        -1,
+        None,
+        True,
+        math.nan,
+        math.inf,
+        [1],
+        1j,
+        pd.NA,
+        decimal.Decimal(1),
+        np.array([1]),
+    ],
+    "float": [
+        "x",
+        "0.5",
+        None,
+        True,
+        math.nan,
+        math.inf,
+        [0.5],
+        1j,
+        pd.NA,
+        decimal.Decimal(1),
+        np.array("x"),
+    ],
+    "bool": ["x", None, 1, 0.0, math.nan, [True]],
+    "str": [None, 5, math.nan, b"x", ["x"], True],
+}
+OPTIONS = [
+    (name, public, option, "int" if each.annotation.startswith("Count") else each.annotation.split(" | ")[0])
+    for room in (analysis, perspectives, network, news)
+    for name, public in ((name, getattr(room, name)) for name in room.__all__)
+    if inspect.isfunction(public) and name not in network.GENERATORS
+    for option, each in inspect.signature(public).parameters.items()
+    if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+    if {*each.annotation.split(" | ")} <= {*WRONG, "Count", "None"}
+]
+"""Each option of each public function that takes a single value."""
+
+
+@pytest.mark.parametrize(("public", "option", "kind"), [each[1:] for each in OPTIONS])
+def test_a_single_value_of_another_kind_is_refused_by_its_name(
+    public: Callable[..., Any], option: str, kind: str
+) -> None:
+    parameters = inspect.signature(public).parameters
+    may_be_none = parameters[option].annotation.endswith("None")
+    # No array comes so far: what is asked first is the option. The others are whatever is needed.
+    others = {
+        name: [[0.1, 0.2], [0.3, 0.4]] if "ArrayLike" in each.annotation else _GOOD.get(each.annotation)
+        for name, each in parameters.items()
+        if each.default is each.empty and each.kind is not each.VAR_KEYWORD
+    }
+    for wrong in WRONG[kind]:
+        if (wrong is None and may_be_none) or (option == "seed" and wrong is WRONG["int"][3]):
+            continue
+        with pytest.raises(DesignError, match=rf"`{option}` must be .*, not "):
+            public(**{**others, option: wrong})
+
+
+_GOOD = {"int": 3, "float": 0.5, "str": "x", "bool": True, "Count": 3}
+
+
+def test_the_functions_of_all_public_rooms_are_walked() -> None:
+    assert {"group_profiles", "bootstrap", "read_network", "synthesize"} <= {each[0] for each in OPTIONS}
+    assert len(OPTIONS) > 80
+
+
+@pytest.mark.parametrize("level", [95, 0, 1, -0.5, 1.5, np.array(2.5)])
+def test_a_level_beyond_its_range_is_refused_wherever_intervals_are_made(
+    level: Any, play: Callable[..., Run]
+) -> None:
+    run = play(CascadeExperiment(n_agents=8, degree=3, steps=1, repeats=1, items_per_severity=1))
+    for made in (analysis.answers_by_context, analysis.answers_by_voice):
+        with pytest.raises(DesignError, match="level"):
+            made(run, level)
+
+
+def test_single_numbers_of_numpy_are_the_numbers_that_they_hold() -> None:
+    ratios = np.random.default_rng(1).uniform(size=(6, 32))
+    plain = analysis.group_profiles(ratios, alpha=0.5, n_groups=2, seed=3)
+    for alpha in (np.array(0.5), np.float32(0.5), fractions.Fraction(1, 2)):
+        found = analysis.group_profiles(ratios, alpha=alpha, n_groups=np.array(2), seed=np.int64(3))  # type: ignore[arg-type] # as the test says
+        assert found.frame().equals(plain.frame())
+
+
+@pytest.mark.parametrize("condition", [95, 1])
+def test_a_condition_that_is_not_there_has_no_empty_results(condition: int, play: Callable[..., Run]) -> None:
+    run = play(CascadeExperiment(n_agents=8, degree=3, steps=1, repeats=1, items_per_severity=1))
+    for read in (analysis.trees_of, analysis.answers_by_voice, analysis.message_drift):
+        with pytest.raises(UserError, match=f"no condition {condition}"):
+            read(run, condition=condition)
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda: analysis.answers_by_context("runs/first"), "run"),  # type: ignore[arg-type] # as the name says
+        (lambda: analysis.wald(None, ["openness"]), "fit"),  # type: ignore[arg-type] # as the name says
+        (lambda: analysis.response_ratios({"kind": [1]}), "decisions"),  # type: ignore[arg-type] # as the name says
+        (lambda: news.check_items(iter([1, 2])), "items"),  # type: ignore[list-item] # as the name says
+        (lambda: news.facts_of_news([]), "items"),
+        (lambda: network.facts_of({"a": 1}), "network"),  # type: ignore[arg-type] # as the name says
+        (lambda: analysis.tukey_test({1, 2}), "observations"),  # type: ignore[arg-type] # as the name says
+        (lambda: analysis.noise_floor([[0.1, 0.2]] * 3, severity=[0, 1]), "severity"),
+        (lambda: perspectives.beside_own_class([0.5], ["a"]), "coordinates"),
+        (lambda: perspectives.beside_own_class(np.zeros((1, 3, 2)), ["a", "b"]), "coordinates"),
+    ],
+)
+def test_what_cannot_be_read_is_named_by_its_argument(call: Callable[[], object], argument: str) -> None:
+    with pytest.raises(InputError, match=f"field '{argument}': "):
+        call()
+
+
+def test_public_functions_can_be_pickled() -> None:
+    for function in (analysis.gini, perspectives.gaps, network.read_network, news.choose):
+        assert pickle.loads(pickle.dumps(function)) is function

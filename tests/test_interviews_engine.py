@@ -499,6 +499,15 @@ def test_measures_that_are_none_are_refused(made, said):
         play(made(small(), rule=broken(update=update)))
 
 
+@pytest.mark.parametrize("unknown", [float("nan"), np.float32("inf")])
+def test_a_measure_that_is_not_known_is_not_recorded_quietly(made, unknown):
+    async def update(self, model, step, pairs, seed):
+        return {"n": 1, "loss": unknown}
+
+    with pytest.raises(PluginError, match=r"gives loss = (nan|inf) for model 0 at step 0; a measure is a"):
+        play(made(small(), rule=broken(update=update)))
+
+
 def test_measures_may_be_numbers_of_numpy(made):
     async def update(self, model, step, pairs, seed):
         return {"loss": np.float32(0.5), "n": np.int64(3)}

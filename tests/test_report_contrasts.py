@@ -230,8 +230,10 @@ def test_the_table_the_page_and_the_results_hold_them_with_holm(report: Report, 
     for each, row, result in zip(part.study.contrasts, rows, results, strict=True):
         assert row["compared"] == each.compared == result["compared"]
         assert float(row["value"]) == each.contrast.value == result["value"]
-        assert float(row["interval_low"]) == each.contrast.low == result["low"]
-        assert float(row["interval_high"]) == each.contrast.high == result["high"]
+        for end, told in (("low", each.contrast.low), ("high", each.contrast.high)):
+            is_interval = each.contrast.low < each.contrast.high
+            assert row[f"interval_{end}"] == (repr(told) if is_interval else "")  # all repeats are alike
+            assert result[end] == told
         assert float(row["p_value"]) == each.contrast.p_value == result["p_value"]
         assert float(row["p_value_holm"]) >= min(1.0, 11 * smallest)
         assert int(row["n_repeats"]) == 3

@@ -460,6 +460,31 @@ def test_a_measure_that_is_missing_counts_nowhere(play: Callable[..., Run]) -> N
     assert course.ends() == {0: 3.0, 1: 1.0}
 
 
+class Shares(WorldExperiment):
+    """Records a share, what is none, and truths of agents."""
+
+    n_agents = 4
+    repeats = 3
+    conditions = ({"times": 1}, {"times": 2})
+    times: int = 1
+
+    def play(self, s: Setting) -> Play:
+        yield [Ask(0, "Well?", kind="well")] * self.times
+        share = (0.01, 0.02, 0.98)[s.repeat]
+        s.record(1, share=share, signed=share - 0.5, said=[share > 0.5 for _ in s.agents])
+
+
+def test_the_interval_of_a_share_that_a_world_recorded_lies_where_shares_do(play: Callable[..., Run]) -> None:
+    run = play(*(Shares().under(each) for each in Shares.conditions))
+    by_name = {each.name: each for each in read_courses(run) if each.condition == 0}
+    for name in ("share", "said"):
+        _, low, high = by_name[name].interval(0.95)
+        assert 0 < low[0] < high[0] < 1
+    assert by_name["signed"].interval(0.95)[1][0] < -0.5  # it has no bounds that the log would know
+    compared = compare(run, "share")
+    assert all(0 < each.estimate.low < each.estimate.high < 1 for each in compared.estimates)
+
+
 # The credibility card
 
 
@@ -588,3 +613,50 @@ def test_the_card_cites_the_probe_that_lies_with_the_run(play: Callable[..., Run
     assert fact(model_name, found).endswith(told)
     assert fact(model_name, found[1:]).endswith("; agentnet probe of this model: 1 passes")
     assert fact("other", found).endswith("; the probe that lies with the run is of another model (other)")
+
+
+# What a page says of nothing
+
+
+class Idle(WorldExperiment):
+    n_agents = 2
+    repeats = 2
+
+    def play(self, s: Setting) -> Play:
+        s.record(0, nothing=0.1 + 0.2 - 0.3)
+        yield []
+
+
+def test_a_world_that_asks_nobody_has_no_table_of_answers_and_no_dust(
+    play: Callable[..., Run], tmp_path: Path
+) -> None:
+    from agentnet.report.write import write_report
+
+    write_report([play(Idle())], tmp_path / "report", Options(figures=False))
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "Nobody was asked anything." in page
+    assert "No answer is missing" not in page
+    assert not list((tmp_path / "report" / "tables").glob("*questions*"))
+    assert "e-17" not in page
+    assert "Nothing is 0 at step 0" in page
+
+
+def test_no_dust_is_shown_to_people_and_files_hold_what_was_computed() -> None:
+    from agentnet.analysis.fits import plain
+    from agentnet.report.tables import Table, spelled_cell
+
+    assert spelled_cell("interval", (-1.3e-17, 0.5)) == "0 to 0.5"
+    assert (spelled_cell("rmse", 4e-16), spelled_cell("p_value", 4e-16)) == ("0", "4e-16")
+    assert plain({"density": 1e-19}) == {"density": 1e-19}
+    table = Table("t", "T", {"gap": "gap", "interval": "interval"}, ((1e-18, (-1e-17, 0.5)),))
+    assert table.to_csv().splitlines()[1] == "1e-18,-1e-17,0.5"
+
+
+def test_one_is_not_counted_as_several(play: Callable[..., Run]) -> None:
+    from agentnet.report.words import cost_words
+
+    run = play(CascadeExperiment(n_agents=1, network="complete", steps=1, repeats=1, items_per_severity=1))
+    (part,) = make_report([run], Options(figures=False)).parts
+    spent = replace(part.facts.spending, calls=1, prompt_tokens=1, completion_tokens=1)
+    assert "1 call, 1 prompt token and 1 completion token," in cost_words(replace(part.facts, spending=spent))
+    assert "of 1 agent engaged" in part.player.shown[0].title

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentnet.given import checked
 from agentnet.later import later
 
 if TYPE_CHECKING:
@@ -124,4 +125,4 @@ _NAMES = {
 """Public names by their home."""
 
 __all__ = [name for names in _NAMES.values() for name in names]
-__getattr__, __dir__ = later(__name__, _NAMES)
+__getattr__, __dir__ = later(__name__, _NAMES, checked)

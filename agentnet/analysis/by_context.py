@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.contrasts import OF_SHARES, ends_of
 from agentnet.analysis.estimates import student_quantile
+from agentnet.analysis.fitting import checked_level
 from agentnet.events import Run
 from agentnet.events.schema import CONDITION_OF
 
@@ -75,7 +76,11 @@ def answers_by_context(run: Run, level: float = 0.95) -> tuple[ContextShare, ...
 
     Returns:
         By condition, question, fact and value; none where agents were told no facts.
+
+    Raises:
+        DesignError: The level is out of range.
     """
+    checked_level(level)
     every: dict[tuple[int, str, str], list[tuple[int, Any, str]]] = defaultdict(list)
     for condition, realization, kind, decision, value, context in run.rows(_TOLD)[1]:
         told = json.loads(context)

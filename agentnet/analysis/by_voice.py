@@ -18,7 +18,9 @@ import numpy as np
 
 from agentnet.analysis.by_context import MOST_ANSWERS, in_order, mean_by_realization, spelled_answers
 from agentnet.analysis.contrasts import OF_SHARES
+from agentnet.analysis.fitting import checked_level
 from agentnet.events import Run
+from agentnet.events.conditions import Condition
 from agentnet.events.schema import CONDITION_OF
 from agentnet.vocabulary import REASON
 
@@ -202,7 +204,14 @@ def answers_by_voice(run: Run, level: float = 0.95, *, condition: int | None = N
 
     Returns:
         Nothing where all agents have one voice.
+
+    Raises:
+        DesignError: The level is out of range.
+        UserError: There is no such condition.
     """
+    checked_level(level)
+    if condition is not None:
+        Condition.chosen(run.meta, run.folder, condition)
     if run.rows(_VOICES)[1][0][0] < 2:
         return Voices()
     every: dict[tuple[int, str], _Asked] = defaultdict(_Asked)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.tables import N_CELLS, Cells, Ints
 from agentnet.errors import InputError
+from agentnet.given import Count
 from agentnet.vocabulary import N_PROFILES
 
 
@@ -18,7 +19,7 @@ def count_cells(
     decision: ArrayLike,
     cluster: ArrayLike | None = None,
     *,
-    n_at_once: int = 1 << 16,
+    n_at_once: Count = 1 << 16,
 ) -> Cells:
     """Count decisions, one row for each exposure; leave invalid decisions out beforehand.
 

@@ -209,11 +209,15 @@ class Realizations:
         if not set(self.pairs) & set(other.pairs):
             by_news = _news_means(self.values), _news_means(other.values)
             enough = min(map(len, by_news)) > 1
-            return _unpaired(self.values, other.values, how), _unpaired(*by_news, how) if enough else None
-        found = difference(self.values, other.values)
-        means = _news_means(found)
-        by_item = contrast(means, level=how.level, seed=how.seed) if len(means) > 1 else None
-        return contrast(found, level=how.level, seed=how.seed), by_item
+            found = _unpaired(self.values, other.values, how)
+            by_item = _unpaired(*by_news, how) if enough else None
+        else:
+            apart = difference(self.values, other.values)
+            means = _news_means(apart)
+            by_item = contrast(means, level=how.level, seed=how.seed) if len(means) > 1 else None
+            found = contrast(apart, level=how.level, seed=how.seed)
+        most = math.inf if self.within is None else self.within[1] - self.within[0]
+        return _as_far_as(found, most), by_item and _as_far_as(by_item, most)
 
 
 class OneMeasure(NamedTuple):
@@ -237,6 +241,11 @@ def _news_means(values: ByPair) -> dict[str, float]:
         if isinstance(pair, tuple):
             of.setdefault(pair[0], []).append(value)
     return {news: float(np.mean(own)) for news, own in of.items()}
+
+
+def _as_far_as(found: Contrast, most: float) -> Contrast:
+    """Cut the interval of a difference off where the difference of what has bounds ends."""
+    return replace(found, low=min(max(found.low, -most), most), high=max(min(found.high, most), -most))
 
 
 def _unpaired(values: ByPair, others: ByPair, how: How) -> Contrast:

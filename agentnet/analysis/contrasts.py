@@ -45,6 +45,7 @@ Kind = Literal["difference", "trend", "growth"]
 """How a contrast came about."""
 
 _N_SIGNS = 9_999
+_DUST = 1e-12
 
 FEWEST_FOR_TREND: Final = 3
 """Values of a knob from which on a trend is told; two are told by their difference."""
@@ -143,7 +144,25 @@ def mean_interval(rows: Array, level: float, within: Interval | None = None) -> 
     squares = np.where(known, (rows - mean) ** 2, 0).sum(axis=0)
     variance = np.divide(squares, n * (n - 1), out=np.full(n.shape, np.nan), where=n > 1)
     half = np.sqrt(variance) * stdtrit(np.maximum(n - 1, 1), (1 + level) / 2)
-    return mean, *ends_of(mean, half, within)
+    scale = np.abs(np.where(known, rows, 0)).max(axis=0, initial=0)
+    mean, half = settled(mean, scale), settled(half, scale)
+    low, high = ends_of(mean, half, within)
+    return mean, settled(low, scale), settled(high, scale)
+
+
+def settled(values: Array, scale: Array | float) -> Array:
+    """Take as 0 what is nothing beside the numbers that it was computed of: their rounding.
+
+    Args:
+        values: Any shape.
+        scale: How large those numbers are, of a shape that fits.
+
+    Examples:
+        >>> settled(np.array([0.1 + 0.2 - 0.3, 1e-20]), np.array([0.3, 1e-20]))
+        array([0.e+00, 1.e-20])
+    """
+    found: Array = np.where(np.abs(values) <= _DUST * scale, 0.0, values)
+    return found
 
 
 def ends_of(mean: Array, half: Array, within: Interval | None) -> tuple[Array, Array]:
@@ -157,12 +176,14 @@ def ends_of(mean: Array, half: Array, within: Interval | None) -> tuple[Array, A
     Args:
         mean: What it is of, shape ``(n,)``.
         half: Student's half width, same shape.
-        within: The bounds; None for none, and the plain interval.
+        within: The bounds; None for none, and the plain interval. Where one is infinite, the plain interval
+            as far as the other.
     """
     from scipy.special import expit, logit
 
-    if within is None:
-        return mean - half, mean + half
+    if within is None or not np.isfinite(within).all():
+        least, most = within or (-np.inf, np.inf)
+        return np.clip(mean - half, least, most), np.clip(mean + half, least, most)
     low, width = within[0], within[1] - within[0]
     place = (mean - low) / width
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -185,7 +206,9 @@ def difference(condition: ByPair, other: ByPair) -> dict[Any, float]:
             "run on (agentnet run --resume)",
             field="values",
         )
-    return {repeat: condition[repeat] - other[repeat] for repeat in common}
+    pairs = np.array([(condition[repeat], other[repeat]) for repeat in common], dtype=np.float64)
+    apart = settled(pairs[:, 0] - pairs[:, 1], np.abs(pairs).max(axis=1))
+    return dict(zip(common, apart.tolist(), strict=True))
 
 
 def trend(knob: Sequence[float], conditions: Sequence[ByPair]) -> dict[Any, float]:

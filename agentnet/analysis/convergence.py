@@ -198,7 +198,7 @@ def tipping_share(share: ArrayLike, adopted: ArrayLike, *, level: float = 0.95) 
     A logistic regression of the outcome on the share, with Fieller's interval (1954, JRSS B 16) of the share
     at which it crosses one half. Where a share separates runs that adopt from those that do not, as sharp
     tipping does, there is no such regression: then the interval reaches from the largest share at which no
-    run adopts to the least at which all do.
+    run adopts to the least at which all do. An interval ends at 0 and 1, as shares do.
 
     Args:
         share: Share of committed agents in each run, shape ``(n_runs,)``.
@@ -206,7 +206,8 @@ def tipping_share(share: ArrayLike, adopted: ArrayLike, *, level: float = 0.95) 
         level: Of the interval, in (0, 1).
 
     Raises:
-        InputError: Nothing tells where it tips: all runs end alike, or adopt no more often at larger shares.
+        InputError: Nothing tells where it tips: all runs end alike, or adopt no more often at larger shares,
+            or so seldom that half of them would at no share.
         DesignError: The level is out of range.
     """
     checked_level(level)
@@ -218,6 +219,8 @@ def tipping_share(share: ArrayLike, adopted: ArrayLike, *, level: float = 0.95) 
         raise InputError("must be 1 or 0, or NaN where it is not known", field="adopted")
     if not np.isfinite(every[known]).all():
         raise InputError("a share is not finite", field="share")
+    if ((every[known] < 0) | (every[known] > 1)).any():
+        raise InputError("a share lies from 0 to 1", field="share")
     tried, place = np.unique(every[known], return_inverse=True)
     n_yes, n_asked = (np.bincount(place, each).astype(np.int64) for each in (outcome[known], None))
     if n_yes.sum() in (0, n_asked.sum()) or tried.size < 2:
@@ -256,7 +259,13 @@ def _crossing(tried: Array, n_yes: Ints, n_asked: Ints, level: float) -> tuple[f
     b = slope * intercept - wide * covariance[0, 1]
     c = intercept**2 - wide * covariance[0, 0]
     value, method = float(-intercept / slope), "logistic regression, Fieller's interval"
+    if not 0 <= value <= 1:
+        raise InputError(
+            f"half of the runs would adopt at {value:.3g}, which is no share: try shares at which more do",
+            field="adopted",
+        )
     if a <= 0:
         return value, math.nan, math.nan, f"{method}: the runs do not tell that the slope is not 0"
     reach = math.sqrt(max(b**2 - a * c, 0.0))
-    return value, float((-b - reach) / a), float((-b + reach) / a), method
+    low, high = np.clip([(-b - reach) / a, (-b + reach) / a], 0.0, 1.0).tolist()
+    return value, low, high, method

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.answers import MakeEmbedder, finished, own_embedder
-from agentnet.analysis.contrasts import mean_interval
+from agentnet.analysis.contrasts import mean_interval, settled
 from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.trees import MESSAGES, climbed, trees_of
 from agentnet.embedder import CachedEmbedder, Embedder, make_embedder
@@ -42,7 +42,8 @@ class Drift:
         last: To the message that it retells, likewise.
         hop: 1, 2, ... up to the most hops, shape ``(n_hops,)``.
         value: Mean distance to the news after so many hops, over realizations, likewise.
-        low: Lower end of Student's t interval over realizations; nan where fewer than two have a message.
+        low: Lower end of its interval over realizations, between 0 and 2 (see
+            `agentnet.analysis.contrasts.ends_of`); nan where fewer than two have a message.
         high: Upper end.
         embedder: What made the vectors.
     """
@@ -109,7 +110,7 @@ def message_drift(
     told = np.flatnonzero(hops > 0)
     distance = _distances(vectors, told, root[told])
     hop, by_hop = _by_hop(realization[told], hops[told], distance)
-    value, low, high = mean_interval(by_hop, level)
+    value, low, high = mean_interval(by_hop, level, (0.0, 2.0))
     return Drift(
         realization[told],
         message[told],
@@ -138,8 +139,10 @@ async def _embedded(embedder: Embedder, texts: list[str]) -> tuple[str, NDArray[
 
 
 def _distances(vectors: NDArray[np.float32], one: Ints, other: Ints) -> Array:
-    alike: Array = np.einsum("ij,ij->i", vectors[one], vectors[other], dtype=np.float64)
-    return 1.0 - alike
+    # Vectors of single precision are not quite of length 1, and equal texts no negative distance apart.
+    left, right = (vectors[each].astype(np.float64) for each in (one, other))
+    length = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    return np.maximum(settled(1.0 - np.einsum("ij,ij->i", left, right) / length, 1.0), 0.0)
 
 
 def _by_hop(realization: Ints, hops: Ints, distance: Array) -> tuple[Ints, Array]:

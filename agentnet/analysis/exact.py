@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.contrasts import OF_SHARES, mean_interval
 from agentnet.analysis.decisions import RatioTables
 from agentnet.analysis.estimates import Interval
+from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.inference import clustered
 from agentnet.analysis.laws import DecisionLaw, MainEffects, Parameter
 from agentnet.analysis.laws.curve import GroupedCurve
@@ -159,7 +160,11 @@ def exact_ratios(tables: RatioTables, level: float) -> Exact | None:
 
     Returns:
         None where the log has no probabilities, or they do not determine the law.
+
+    Raises:
+        DesignError: The level is out of range.
     """
+    checked_level(level)
     if tables.questions is None:
         return None
     chance, severity = tables.questions.by_item(len(tables.news_ids)), np.maximum(tables.severity, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from agentnet.analysis.exact import Exact
@@ -20,6 +20,22 @@ EXACT_COLUMNS = ("law", "parameter", "fitted to draws", "by the probabilities", 
 SCORE_COLUMNS = ("law", "parameters", "RMSE", "NRMSE", "floor (95%)", "held out", "forecast")
 
 
+_DUST: Final = 1e-15
+
+
+def settled(value: float) -> float:
+    """Take as 0, where people read it, what rounding leaves of nothing.
+
+    Args:
+        value: Of the size of one, as what is told of runs is; no chance of a test, which may be as small.
+
+    Examples:
+        >>> settled(0.1 + 0.2 - 0.3), settled(1e-9)
+        (0.0, 1e-09)
+    """
+    return 0.0 if abs(value) < _DUST else value
+
+
 def number(value: float | None) -> str:
     """Spell a number for people, in four digits; an empty text for none.
 
@@ -31,7 +47,7 @@ def number(value: float | None) -> str:
         return ""
     if math.isnan(value):
         return "unknown"
-    return f"{value:.4g}" if math.isfinite(value) else ("∞" if value > 0 else "-∞")
+    return f"{settled(value):.4g}" if math.isfinite(value) else ("∞" if value > 0 else "-∞")
 
 
 def span(interval: tuple[float, float] | None) -> str:
@@ -55,7 +71,7 @@ def parameter_row(each: Parameter) -> list[str]:
         number(each.standard_error),
         number(each.error_by_realization),
         number(each.error_by_news),
-        number(each.p_value),
+        "" if each.p_value is None else f"{each.p_value:.4g}",
         number(each.firth),
         number(None if bounds is None else bounds.if_yes),
         number(None if bounds is None else bounds.if_no),

@@ -60,7 +60,8 @@ def checked_curves(engaged_fraction: ArrayLike, n_parameters: int) -> Array:
     n_steps = curves.shape[1] - 1
     if n_steps <= n_parameters:
         raise _bad(
-            f"{n_steps} steps are too few to fit {n_parameters} parameters; "
+            f"{n_steps} {'step is' if n_steps == 1 else 'steps are'} too few to fit {n_parameters} "
+            f"{'parameter' if n_parameters == 1 else 'parameters'}; "
             f"at least {n_parameters + 1} are needed"
         )
     mean = curves.mean(axis=0)

@@ -28,6 +28,7 @@ from agentnet.analysis.given import numbers
 from agentnet.analysis.simulation import Inferred
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.errors import InputError
+from agentnet.given import Count
 from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
@@ -102,8 +103,8 @@ class Comparison:
 def noise_floor(
     curves: ArrayLike,
     *,
-    n_observed: int | None = None,
-    n_inferred: int | None = None,
+    n_observed: Count | None = None,
+    n_inferred: Count | None = None,
     severity: ArrayLike | None = None,
     seed: int = 0,
 ) -> NoiseFloor | None:
@@ -123,6 +124,8 @@ def noise_floor(
     if single.ndim != 2:
         raise InputError(f"must have shape (n_curves, n_steps); got {single.shape}", field="curves")
     strata = np.zeros(len(single), np.int64) if severity is None else np.asarray(severity)
+    if strata.shape != single.shape[:1]:
+        raise InputError(f"must have shape ({len(single)},); got {strata.shape}", field="severity")
     covariance = _covariance(single, strata)
     if covariance is None:
         return None

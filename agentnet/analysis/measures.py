@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.comparison import OneMeasure, Origin, Realizations
-from agentnet.analysis.contrasts import mean_interval
+from agentnet.analysis.contrasts import OF_SHARES, mean_interval
 from agentnet.analysis.convergence import Agreed, ConvergenceTime, agreed, convergence_time
-from agentnet.analysis.opinions import COLUMNS, bias, opinion_curves
+from agentnet.analysis.estimates import Interval
+from agentnet.analysis.opinions import BOUNDS, COLUMNS, bias, opinion_curves
 from agentnet.errors import DesignError, near_miss
 from agentnet.events import Run, check_unchanged
 from agentnet.events.conditions import Condition
@@ -35,7 +36,10 @@ WHERE r.status = 'finished' GROUP BY m.realization, m.name, m.step
 ORDER BY c.condition, m.name, r.repeat, m.step
 """  # noqa: S608 - our own
 
-
+_ENDS = """
+SELECT m.name, MIN(m.value), MAX(m.value) FROM measures m JOIN realizations r USING (realization)
+WHERE r.status = 'finished' AND m.value IS NOT NULL GROUP BY m.name
+"""
 _OF_AGENTS = f"""
 SELECT c.condition, m.realization, r.repeat, m.step, m.name, m.agent, m.value
 FROM measures m JOIN realizations r USING (realization) JOIN ({CONDITION_OF}) c USING (realization)
@@ -54,6 +58,8 @@ class MeasuredCourse:
         repeats: Repeat of each realization, shape ``(n_realizations,)``.
         steps: The steps at which it was measured in any of them, rising, shape ``(n_steps,)``.
         value: Shape ``(n_realizations, n_steps)``; nan where it was not measured, or is missing.
+        within: Between what it lies; None for no bounds. What worlds record says no bounds: it is taken as a
+            share where everything that was recorded of it in the run lies from 0 to 1.
     """
 
     name: str
@@ -62,6 +68,7 @@ class MeasuredCourse:
     repeats: tuple[int, ...]
     steps: tuple[int, ...]
     value: Array
+    within: Interval | None = None
 
     @property
     def title(self) -> str:
@@ -70,7 +77,7 @@ class MeasuredCourse:
 
     def interval(self, level: float) -> tuple[Array, Array, Array]:
         """Average over realizations; see `mean_interval`."""
-        return mean_interval(self.value, level)
+        return mean_interval(self.value, level, self.within)
 
     def ends(self) -> dict[int, float]:
         """Give the last value of each realization by its repeat, of those that have one."""
@@ -92,16 +99,20 @@ def read_courses(run: Run) -> tuple[MeasuredCourse, ...]:
     found: dict[tuple[int, str], list[tuple[int, int, float | None, int]]] = {}
     for condition, name, *row in run.rows(_MEANS)[1]:
         found.setdefault((condition, name), []).append((row[0], row[1], row[2], row[3]))
-    return tuple(_course(*key, rows) for key, rows in found.items())
+    shares = {name for name, least, most in run.rows(_ENDS)[1] if 0 <= least <= most <= 1}
+    return tuple(_course(*key, rows, key[1] in shares) for key, rows in found.items())
 
 
-def _course(condition: int, name: str, rows: Sequence[tuple[int, int, float | None, int]]) -> MeasuredCourse:
+def _course(
+    condition: int, name: str, rows: Sequence[tuple[int, int, float | None, int]], is_share: bool
+) -> MeasuredCourse:
     repeats = tuple(dict.fromkeys(repeat for repeat, *_ in rows))
     steps = tuple(sorted({step for _, step, *_ in rows}))
     value = np.full((len(repeats), len(steps)), np.nan)
     for repeat, step, mean, _ in rows:
         value[repeats.index(repeat), steps.index(step)] = np.nan if mean is None else mean
-    return MeasuredCourse(name, condition, not any(row[-1] for row in rows), repeats, steps, value)
+    within = OF_SHARES if is_share else None
+    return MeasuredCourse(name, condition, not any(row[-1] for row in rows), repeats, steps, value, within)
 
 
 def read_spread(run: Run) -> tuple[MeasuredCourse, ...]:
@@ -124,8 +135,9 @@ def read_spread(run: Run) -> tuple[MeasuredCourse, ...]:
             if not curve.name.endswith(f" {bias.__name__}") and np.isfinite(curve.by_realization).any():
                 repeats = tuple(repeat_of[number] for number in curve.realization.tolist())
                 steps = tuple(curve.step.tolist())
+                within = BOUNDS.get(curve.name.rpartition(" ")[2])
                 found.append(
-                    MeasuredCourse(curve.name, condition, False, repeats, steps, curve.by_realization)
+                    MeasuredCourse(curve.name, condition, False, repeats, steps, curve.by_realization, within)
                 )
     return tuple(found)
 
@@ -202,7 +214,7 @@ def measured_worlds(runs: Sequence[Run], measure: str) -> OneMeasure:
             if ends:
                 own = conditions[course.condition]
                 origin = Origin.of(run.folder.resolve().name, place, run.meta, own)
-                sides.append(Realizations(origin, ends))
+                sides.append(Realizations(origin, ends, course.within))
                 of_agents |= course.of_agents
                 if len(ends) < len(course.repeats):
                     n_left_out = len(course.repeats) - len(ends)

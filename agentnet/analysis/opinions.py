@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.contrasts import mean_interval
+from agentnet.analysis.contrasts import OF_SHARES, mean_interval, settled
 from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.given import numbers, whole_numbers
 from agentnet.errors import DesignError, InputError, near_miss
@@ -31,6 +31,14 @@ Ints = NDArray[np.int64]
 Edges = NDArray[np.integer[Any]]
 Heard = Callable[[int, int], Edges]
 """From realization and step to who hears whom then: rows of (heard, hearer), shape ``(n_edges, 2)``."""
+
+BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    "diversity": (0.0, np.inf),
+    "polarization": (0.0, np.inf),
+    "echo": (-1.0, 1.0),
+    "agreement": OF_SHARES,
+}
+"""Measure over agents -> between what it lies, where it has bounds."""
 
 OF_THE_WHOLE: Final = -1
 """Stands for the agent where a value is of the whole realization."""
@@ -48,7 +56,7 @@ def bias(stances: ArrayLike) -> float:
 def diversity(stances: ArrayLike) -> float:
     """Compute the standard deviation of the known stances, as of all agents, not of a sample; NaN of none."""
     known = _known(stances)
-    return float(known.std()) if known.size else np.nan
+    return _settled(float(known.std()), np.abs(known).max()) if known.size else np.nan
 
 
 def polarization(stances: ArrayLike) -> float:
@@ -63,7 +71,12 @@ def polarization(stances: ArrayLike) -> float:
     known = _known(stances)
     if known.size < 2:
         return np.nan
-    return max(2.0 * float(known.var(ddof=1)) - _mean_distance(known) ** 2, 0.0)
+    spread = 2.0 * float(known.var(ddof=1)) - _mean_distance(known) ** 2
+    return _settled(max(spread, 0.0), np.square(known).max())
+
+
+def _settled(value: float, scale: float) -> float:
+    return float(settled(np.array(value), scale))
 
 
 def _known(values: ArrayLike) -> Array:
@@ -76,7 +89,7 @@ def _mean_distance(values: Array) -> float:
     """Average the distances of all pairs of two or more values."""
     n = values.size
     weight = 2.0 * np.arange(n) - n + 1
-    return float(weight @ np.sort(values)) * 2 / (n * (n - 1))
+    return _settled(float(weight @ np.sort(values)) * 2 / (n * (n - 1)), np.abs(values).max())
 
 
 def echo(stances: ArrayLike, edges: Edges) -> float:
@@ -224,7 +237,8 @@ class MeasureCurve:
         by_realization: The measure in each realization, shape ``(n_realizations, n_steps)``; NaN where there
             is none.
         value: Mean over realizations, shape ``(n_steps,)``; NaN where none has a value.
-        low: Lower end of Student's t interval over realizations; NaN where fewer than two have a value.
+        low: Lower end of Student's t interval over realizations, of what has bounds between them (see
+            `agentnet.analysis.contrasts.ends_of`); NaN where fewer than two have a value.
         high: Upper end.
         level: Of the intervals.
         realization: Numbers of the realizations, rising, shape ``(n_realizations,)``.
@@ -329,7 +343,7 @@ class _Block:
         return lambda place: heard(int(self.realization[row]), int(self.step[place]))
 
     def _curve(self, name: str, measured: Array, level: float) -> MeasureCurve:
-        mean, low, high = mean_interval(measured, level)
+        mean, low, high = mean_interval(measured, level, BOUNDS.get(name.rpartition(" ")[2]))
         return MeasureCurve(
             name, self.step, measured, mean, low, high, level, self.realization, self.n_missing
         )

@@ -242,7 +242,7 @@ def _k_means(points: Array, n_clusters: int, seed: int) -> Numbers:
     with _libraries().limit(limits=1), warnings.catch_warnings():
         # It tells of fewer different points than clusters, which the caller sees for itself.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        labels: Numbers = KMeans(n_clusters, n_init=_STARTS, random_state=seed).fit_predict(points)
+        labels: Numbers = KMeans(n_clusters, n_init=_STARTS, random_state=seed % 2**32).fit_predict(points)
     return labels.astype(np.int64)
 
 
@@ -257,7 +257,7 @@ def _libraries() -> ThreadpoolController:
 
 def _noise_score(points: Array, n_clusters: int, seed: int) -> float:
     """Find the highest silhouette score of normal samples of the same variances as `points`."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed % 2**32)
     scores = []
     for _ in range(N_NOISE):
         sample = rng.normal(scale=points.std(axis=0), size=points.shape)

@@ -28,7 +28,7 @@ from agentnet.analysis.columns import NOTHING
 from agentnet.analysis.reading import OpenLog, open_log
 from agentnet.errors import DesignError, UserError, near_miss
 from agentnet.events import Run
-from agentnet.events.conditions import condition_of
+from agentnet.events.conditions import Condition, condition_of
 from agentnet.vocabulary import EXPOSURE
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ def trees_of(run: Run | str | Path, of: str = SHARES, *, condition: int | None =
 
     Raises:
         RunFolderError: There is no event log, or it is damaged, or of another schema.
-        UserError: The run has no such nodes.
+        UserError: The run has no such nodes, or no such condition.
         DesignError: `of` is neither.
     """
     if of not in _NODES:
@@ -382,6 +382,8 @@ def trees_of(run: Run | str | Path, of: str = SHARES, *, condition: int | None =
     with open_log(run) as log:
         if of == SHARES:
             log.check_read_as("cascades")
+        if condition is not None:
+            Condition.chosen(log.meta, log.folder, condition)
         numbers = condition_of(log.connection)
         chosen = {each for each, number in numbers.items() if condition in (None, number)}
         counts, finished = _realizations(log, chosen)

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.given import numbers
 from agentnet.errors import InputError
 
 Array = NDArray[np.float64]
@@ -153,7 +154,7 @@ def tukey_test(observations: ArrayLike, *, alpha: float = 0.05) -> TukeyTest:
         InputError: There are fewer than 2 groups, one without observation, an infinite observation, or no
             group with two; `alpha` is out of range.
     """
-    table = np.asarray(observations, dtype=np.float64)
+    table = numbers(observations, "observations")
     means, n, mean_square, dof = pooled_variance(table)
     if not 0.0 < alpha < 1.0:
         raise InputError(f"the level of significance must lie between 0 and 1, not at {alpha}", field="alpha")

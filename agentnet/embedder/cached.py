@@ -16,12 +16,14 @@ import numpy as np
 from agentnet.embedder.contract import Embedder, Limits, Vectors
 from agentnet.embedder.store import Vector, VectorStore, are_unit
 from agentnet.errors import BackendError, InputError, PluginError, RequestRejected, TransientError
-from agentnet.plugins import awaited
+from agentnet.plugins import awaited, is_brought
 from agentnet.stack.retry import Tries
 from agentnet.stack.tokens import likely_tokens
 from agentnet.streams import mix, unit
 
 _SHOWN_CHARACTERS = 60
+_SAME = 1e-2
+"""How far components of one text's vector may be apart: servers' are not the same in every batch."""
 
 T = TypeVar("T")
 Call = Callable[[], Awaitable[Vectors]]
@@ -95,6 +97,7 @@ class CachedEmbedder:
             self._store = VectorStore(folder, inner.name, inner.dim, complain or (lambda _: None))
         self.hits = 0
         self.misses = 0
+        self._is_trusted = not is_brought(inner)
 
     @property
     def name(self) -> str:
@@ -124,7 +127,8 @@ class CachedEmbedder:
             InputError: A text is blank or no Unicode text: names its position.
             RequestRejected: A text can never be embedded: names its position.
             BackendError: The embedder failed for good.
-            PluginError: What it gave are no such vectors.
+            PluginError: What it gave are no such vectors, or another one for the first text when asked again
+            (of embedders that are not agentnet's).
         """
         first = _first_positions(texts)
         found = {} if self._store is None else await self._store.find(first)
@@ -174,6 +178,19 @@ class CachedEmbedder:
             return await self._again(call, error, int.from_bytes(seed, "little"))
 
     async def _call(self, texts: list[str]) -> Vectors:
+        vectors = await self._checked(texts)
+        if not self._is_trusted:
+            # One text, once: the distances of vectors that hang on chance are those of nothing.
+            self._is_trusted = True
+            again = await self._checked(texts[:1])
+            if not np.allclose(again, vectors[:1], atol=_SAME):
+                raise PluginError(
+                    f"embedder {self.name} gave one vector for {texts[0]!a:.60} and then another: it may "
+                    "depend on text and options, but on no chance, clock or count of its own; mend it"
+                )
+        return vectors
+
+    async def _checked(self, texts: list[str]) -> Vectors:
         async with self._gate:
             vectors = await awaited(f"embed of embedder {self.name!r}", self._inner.embed, [*texts])
         shape = (len(texts), self.dim)

@@ -5,6 +5,7 @@ A network is drawn by a generator and a seed, `random_regular(128, 5, seed=7)`, 
 It never changes afterwards: `Network.changed` and its like give another one.
 """
 
+from agentnet.given import check_public
 from agentnet.network.edge_values import LAYER
 from agentnet.network.facts import NetworkFacts, facts_of
 from agentnet.network.format import NETWORK_FORMATS, Opened, network_format, read_network
@@ -43,3 +44,5 @@ __all__ = [
     "stochastic_block",
     "watts_strogatz",
 ]
+
+check_public(__name__, but=GENERATORS)

@@ -6,6 +6,7 @@ A user's own files are loaded by `load_news` (ACLED's export, UCDP's GED, any CS
 
 from __future__ import annotations
 
+from agentnet.given import check_public
 from agentnet.news.choose import choose
 from agentnet.news.facts import NewsFacts, facts_of_news
 from agentnet.news.item import NEWS_SOURCES, TABLE, NewsFile, NewsItem, check_items
@@ -50,3 +51,5 @@ __all__ = [
     "with_severity",
     "write_severity",
 ]
+
+check_public(__name__)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
+from agentnet.errors import InputError
 from agentnet.news.item import NewsItem
 from agentnet.vocabulary import SEVERITIES, UNKNOWN, severity_name
 
@@ -34,7 +35,13 @@ class NewsFacts:
 
 
 def facts_of_news(items: Sequence[NewsItem], warnings: tuple[str, ...] = ()) -> NewsFacts:
-    """Look at news items, of which there is at least one."""
+    """Look at news items.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not items:
+        raise InputError("there is no news item to look at", field="items")
     short, long = min(items, key=_length), max(items, key=_length)
     return NewsFacts(
         len(items),

@@ -171,6 +171,8 @@ def check_items(items: Iterable[NewsItem]) -> tuple[NewsItem, ...]:
         InputError: An id stands twice: it would not say which text spread.
     """
     checked = tuple(items)
+    if others := [each for each in checked if not isinstance(each, NewsItem)]:
+        raise InputError(f"must be news items, not {others[0]!r:.60}", field="items")
     first: dict[str, int] = {}
     for position, item in enumerate(checked, 1):
         if first.setdefault(item.id, position) != position:

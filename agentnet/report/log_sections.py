@@ -26,6 +26,10 @@ def troubles_blocks(facts: LogFacts, missing: Table | None, *more: Table | None)
         missing: The missing answers by reason; None where none is missing.
         more: Tables of what a family leaves out; None for one that there is not.
     """
+    if not facts.asked:
+        yield paragraph("Nobody was asked anything.")
+        yield log_tables.incidents_table(facts)
+        return
     yield log_tables.asked_table(facts).without_empty_columns()
     yield missing or paragraph("No answer is missing.")
     yield from filter(None, more)

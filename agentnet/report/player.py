@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from agentnet.events import Run
 from agentnet.events.graphs import read_edges
 from agentnet.report.blocks import absent
+from agentnet.report.figures.words import counted
 from agentnet.report.html import Html, rendered
 from agentnet.vocabulary import severity_name
 
@@ -95,7 +96,7 @@ class PlayedCascade:
         severity = "" if self.severity is None else f", {severity_name(self.severity)}"
         return (
             f"realization {self.realization}: {self.news}{severity}, {self.n_engaged[-1]:,} of "
-            f"{self.n_agents:,} agents engaged"
+            f"{counted(self.n_agents, 'agent')} engaged"
         )
 
     def for_player(self) -> dict[str, list[int]]:

@@ -223,10 +223,9 @@ def spelled_cell(key: str, cell: Cell) -> str:
         return span(cell)
     if isinstance(cell, int):
         return f"{cell:,}"
-    is_tiny = abs(cell) < _SMALLEST
     if "p_value" in key or key == "published_p":
-        return "< 1e-16" if is_tiny else number(cell)
-    return number(0.0 if is_tiny else cell)  # what rounding leaves of nothing is no number for people
+        return "< 1e-16" if abs(cell) < _SMALLEST else f"{cell:.4g}" if math.isfinite(cell) else number(cell)
+    return number(cell)
 
 
 def _why(cell: Cell) -> str:

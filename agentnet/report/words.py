@@ -48,8 +48,8 @@ def cost_words(facts: LogFacts) -> str:
     money = "at an unknown price" if spent.dollars is None else f"for {spent.dollars:,.4f} US dollars"
     most = "at most " if spent.has_bounds else ""
     return (
-        f"{most}{counted(spent.calls, 'call')}, {spent.prompt_tokens:,} prompt tokens and "
-        f"{spent.completion_tokens:,} completion tokens, {money}"
+        f"{most}{counted(spent.calls, 'call')}, {counted(spent.prompt_tokens, 'prompt token')} and "
+        f"{counted(spent.completion_tokens, 'completion token')}, {money}"
     )
 
 

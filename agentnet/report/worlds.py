@@ -12,6 +12,7 @@ import numpy as np
 from agentnet.analysis.by_context import ContextShare, answers_by_context, spelled_answers
 from agentnet.analysis.by_voice import Voices, answers_by_voice
 from agentnet.analysis.drift import Drift, message_drift
+from agentnet.analysis.fits_html import settled
 from agentnet.analysis.measures import MeasuredCourse, TimeToAgree, read_agreement, read_courses, read_spread
 from agentnet.analysis.trees import MESSAGES, Trees, trees_of
 from agentnet.events import Run
@@ -101,7 +102,7 @@ class WorldPart(PlainPart):
         """Say where each measure began and ended."""
         several = self.facts.n_conditions > 1
         for course in self.measured:
-            mean, low, high = course.interval(level)
+            mean, low, high = ([settled(each) for each in side.tolist()] for side in course.interval(level))
             sure = f" ({level:.0%} interval {low[-1]:.3g} to {high[-1]:.3g})" if low[-1] < high[-1] else ""
             where = f" where {self.condition(course.condition)}" if several else ""
             first = f", {mean[0]:.3g} at step {course.steps[0]}" if len(course.steps) > 1 else ""
@@ -217,7 +218,10 @@ def measures_table(part: WorldPart) -> Table | None:
         },
         rows=tuple(rows),
         notes=(
-            "Means over finished realizations; intervals are Student's t. A missing value counts nowhere.",
+            (
+                "Means over finished realizations; intervals are Student's t, of the logit where all values "
+                "of a measure lie from 0 to 1. A missing value counts nowhere."
+            ),
             *((_SPREAD,) if part.spread else ()),
         ),
     )

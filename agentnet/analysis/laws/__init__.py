@@ -34,6 +34,7 @@ from agentnet.analysis.laws.decision import (
 )
 from agentnet.analysis.laws.dose import ColumnLogistic, DoseThreshold, Hill
 from agentnet.analysis.laws.mean_field import GroupRates, OneRate
+from agentnet.given import check_public
 
 __all__ = [
     "CHANCES",
@@ -70,3 +71,5 @@ __all__ = [
     "load_laws",
     "named_laws",
 ]
+
+check_public(__name__)

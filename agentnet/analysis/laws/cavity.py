@@ -48,6 +48,7 @@ from agentnet.analysis.laws.curve import GroupedCurve
 from agentnet.analysis.solver import CurveFamily, OpenLaw
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, near_miss
+from agentnet.given import Count
 
 Array = NDArray[np.float64]
 
@@ -220,7 +221,7 @@ class _Tree:
 def fit_cavity(
     engaged_fraction: ArrayLike,
     *,
-    degree: int,
+    degree: Count,
     rule: str = "always",
     group_share: ArrayLike = (1.0,),
     initial_share: ArrayLike | None = None,

@@ -238,7 +238,7 @@ def fit_mean_field(
         initial_engaged=tuple((first * curves[:, 0].mean()).tolist()),
         degrees=tuple(degrees.tolist()),
         degree_share=tuple(shares.tolist()),
-        hearers=None if hearers is None else tuple(np.atleast_1d(hearers).tolist()),
+        hearers=None if hearers is None else tuple(np.atleast_1d(numbers(hearers, "hearers")).tolist()),
     )
     return fit_curves(
         start,

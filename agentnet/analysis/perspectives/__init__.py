@@ -41,6 +41,7 @@ from agentnet.analysis.perspectives.two_groups import (
     prompt_differences,
     prompt_gaps,
 )
+from agentnet.given import check_public
 
 __all__ = [
     "Alignment",
@@ -81,3 +82,5 @@ __all__ = [
     "within_steps",
     "without_noise",
 ]
+
+check_public(__name__)

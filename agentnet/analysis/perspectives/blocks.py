@@ -217,7 +217,7 @@ def without_noise(squared: ArrayLike, row_noise: ArrayLike) -> Array:
     Raises:
         InputError: The shapes do not fit, or the noise is negative or not finite.
     """
-    table, noise = np.asarray(squared, dtype=np.float64), np.asarray(row_noise, dtype=np.float64)
+    table, noise = numbers(squared, "squared"), numbers(row_noise, "row_noise")
     if table.ndim < 2 or table.shape[-1] != table.shape[-2] or noise.shape != table.shape[:-1]:
         raise InputError(
             f"{noise.shape} does not fit squared distances of shape {table.shape}", field="row_noise"

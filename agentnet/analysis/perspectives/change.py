@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from agentnet.analysis.given import numbers
 from agentnet.analysis.perspectives.blocks import Array, slices
 from agentnet.errors import DesignError, InputError
+from agentnet.given import Count
 from agentnet.streams import Streams
 
 Kind = Literal["shift", "replies"]
@@ -57,7 +58,7 @@ def change_test(
     kind: Kind | None = None,
     n_swaps: int = 1_000,
     seed: int = 0,
-    n_at_once: int = 2_000_000,
+    n_at_once: Count = 2_000_000,
 ) -> ChangeTest:
     """Test whether one model's perspective changed between two steps.
 

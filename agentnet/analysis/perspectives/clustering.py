@@ -242,6 +242,12 @@ def beside_own_class(coordinates: ArrayLike, classes: Sequence[str]) -> Array:
         array([1., 0.])
     """
     places = numbers(coordinates, "coordinates")
+    if places.ndim != 3 or places.shape[1] != len(classes) or not len(classes):
+        raise InputError(
+            f"must have shape (n_steps, n_models, n_dims) with a class for each model; got "
+            f"{places.shape} and {len(classes)} classes",
+            field="coordinates",
+        )
     own = np.array([[one == other for other in classes] for one in classes])
     apart = np.linalg.norm(places[:, :, None] - places[:, None], axis=3)
     apart[:, np.eye(len(own), dtype=bool)] = np.inf

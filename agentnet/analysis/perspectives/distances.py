@@ -313,7 +313,7 @@ def distances_to(landmarks: ArrayLike, block: ArrayLike) -> Array:
         InputError: The shapes do not fit, or a value is not finite.
     """
     kept = checked_block(landmarks, 0)
-    new = checked_block(block, 1, (len(np.asarray(block)), kept.shape[1], kept.shape[2]))
+    new = checked_block(block, 1, (*np.shape(block)[:1], *kept.shape[1:]))
     dtype = np.result_type(kept, new)
     reference = kept.mean(axis=0, dtype=np.float64).astype(dtype).ravel()
     left, right = flat(new) - reference, flat(kept) - reference

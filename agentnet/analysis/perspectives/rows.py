@@ -19,6 +19,7 @@ from agentnet.analysis.algebra import eigenvectors, orthogonal
 from agentnet.analysis.perspectives.blocks import Array, Load, Mask, bad_blocks, checked_block, flat, slices
 from agentnet.analysis.perspectives.scaling import Placement, with_signs
 from agentnet.errors import DesignError
+from agentnet.given import Count
 from agentnet.streams import Streams
 
 _EXTRA = 8
@@ -85,7 +86,7 @@ class _Source:
     n_steps: int
     centre: Array
     shape: tuple[int, int, int]
-    piece_bytes: int
+    piece_bytes: Count
 
     def __iter__(self) -> Iterator[Array]:
         n_rows = self.piece_bytes // (8 * self.centre.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,12 @@ class HeldModels:
             raise PluginError(
                 f"update of update rule {self.name!r} gives {given!r:.80}; it gives measures, such as "
                 "{'loss': 1.2}, or {} for none"
+            )
+        unknown = [key for key, each in given.items() if not math.isfinite(each)]
+        if unknown:
+            raise PluginError(
+                f"update of update rule {self.name!r} gives {unknown[0]} = {given[unknown[0]]} for model "
+                f"{model} at step {step}; a measure is a finite number, and what is not known is left out"
             )
         return {key: each.item() if isinstance(each, np.generic) else each for key, each in given.items()}
 
