@@ -147,17 +147,18 @@ OF_TIME_AND_VERSION = {
     *("made_at", "agentnet", "versions"),
     *("mean_latency_s", "longest_latency_s"),
 }
-_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC")
+_PASSING = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC|(?<=platform )Linux-\S+(?=\.)")
+"""Times, and the machine, whose kernel's build is part of its name."""
 _ROW = re.compile(r'^"(?:version of |mean latency|longest latency|first to last answer).*\n', re.MULTILINE)
 
 
 def lasting(value: Any) -> Any:
-    """Take out of results what differs by time or version."""
+    """Take out of results what differs by time, machine or version."""
     if isinstance(value, dict):
         return {key: lasting(each) for key, each in value.items() if key not in OF_TIME_AND_VERSION}
     if isinstance(value, list):
         return [lasting(each) for each in value]
-    return _TIME.sub("TIME", value) if isinstance(value, str) else value
+    return _PASSING.sub("TIME", value) if isinstance(value, str) else value
 
 
 def lasting_files(folder: Path) -> dict[str, str]:
@@ -167,8 +168,8 @@ def lasting_files(folder: Path) -> dict[str, str]:
     tables = {path.name: path.read_text("utf-8") for path in sorted((folder / "tables").iterdir())}
     return {
         "results.json": json.dumps(results, ensure_ascii=False, indent=1) + "\n",
-        "methods.txt": _TIME.sub("TIME", "\n\n".join(methods)) + "\n",
-        **{name: _TIME.sub("TIME", _ROW.sub("", text)) for name, text in tables.items()},
+        "methods.txt": _PASSING.sub("TIME", "\n\n".join(methods)) + "\n",
+        **{name: _PASSING.sub("TIME", _ROW.sub("", text)) for name, text in tables.items()},
     }
 
 
