@@ -344,8 +344,16 @@ class Journal:
                 record(positions[n_alone], answers[which[n_alone]]._replace(decision=decisions[n_alone]))
                 n_alone += 1
             if n_alone < len(positions):
+                # Where some were recorded before, or by themselves, the others are no range.
+                are_all = n_alone == 0 and isinstance(positions, range)
                 self._write_drawn(
-                    asking, outcomes, positions[n_alone:], answers, which[n_alone:], decisions[n_alone:]
+                    asking,
+                    outcomes,
+                    positions[n_alone:],
+                    answers,
+                    which[n_alone:],
+                    decisions[n_alone:],
+                    are_all=are_all,
                 )
 
         return Draws(
@@ -428,6 +436,8 @@ class Journal:
         answers: Sequence[Answer],
         which: Sequence[int],
         decisions: Sequence[int],
+        *,
+        are_all: bool,
     ) -> None:
         """Write down draws as columns; see `agentnet.sampler.RecordDrawn`."""
         asked = partial(chosen, positions=positions)
@@ -448,9 +458,9 @@ class Journal:
             repeat(time.time()),
         )
         if answers[0].mass is None:
-            self.log.add("usual events", Columns(len(positions), columns))
+            self.log.add("usual events", Columns(len(positions), columns, are_all))
         else:
-            self.log.add("drawn events", Columns(len(positions), (*columns, masses)))
+            self.log.add("drawn events", Columns(len(positions), (*columns, masses), are_all))
         if isinstance(positions, range):
             outcomes[positions.start : positions.stop] = decisions
         else:
