@@ -136,6 +136,7 @@ def synthesize(n: int, seed: int, severe_fraction: float = SAMPLE_SEVERE_FRACTIO
     return [{**row, "event_id_cnty": f"SYN{number:06d}"} for number, row in enumerate(made, 1)]
 
 
+@cache
 def sample_news() -> NewsFile:
     """Load the packaged sample: 240 invented news items, half of them severe."""
     with as_file(files("agentnet.news") / "data" / "synthetic_philippines.csv") as path:
