@@ -28,6 +28,8 @@ _MOST_ROWS: Final = 1 << 22
 _LEAST_ALIKE: Final = 8
 """Rows for each different rest, which takes 300 bytes."""
 
+_LOOKED_AT: Final = 1000
+
 _TYPES: Final = {"INTEGER": int, "REAL": float, "TEXT": str}
 
 
@@ -89,11 +91,14 @@ class Held:
         n_rows, n_before = len(at[0]), sum(len(each.rests) for each in earlier)
         self._n_rows += n_rows
         first, last = ([numbers[place] for numbers in at] for place in (0, -1))
+        rest = [columns.get(name, repeat(None)) for name in self._rest]
+        own = [column[some] for column in rest if not isinstance(column, repeat)]
+        # The first tell of most that all differ, before they take the time of the others.
+        if len(set(zip(*(column[:_LOOKED_AT] for column in own), strict=True))) > _LOOKED_AT // 2:
+            return None
         if self._n_rows > _MOST_ROWS or not _ascends(at) or (earlier and first <= earlier[-1].last):
             return None
         texts = tuple(map(_spelled, at))
-        rest = [columns.get(name, repeat(None)) for name in self._rest]
-        own = [column[some] for column in rest if not isinstance(column, repeat)]
         which = defaultdict[tuple[Any, ...], int](count(n_before).__next__)
         numbered = list(map(which.__getitem__, zip(*own, strict=True) if own else repeat((), n_rows)))
         if len(which) * _LEAST_ALIKE > n_rows:

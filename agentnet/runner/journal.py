@@ -29,6 +29,9 @@ from agentnet.worlds import Arrived, Ask, Begin, End, Note, Recall, World, Write
 
 _NOTHING: Final = Said(None, FAILED, "", None)
 
+_MANY: Final = 1000
+"""Draws of a step that the log had better hold: to read fewer back takes no longer."""
+
 _WHY_ANOTHER: Final = (
     "something that it reads changed, or its methods use a clock, chance or counts of their own: go on with "
     "what it began with"
@@ -345,7 +348,7 @@ class Journal:
                 n_alone += 1
             if n_alone < len(positions):
                 # Where some were recorded before, or by themselves, the others are no range.
-                are_all = n_alone == 0 and isinstance(positions, range)
+                are_all = n_alone == 0 and isinstance(positions, range) and len(asking.agents) >= _MANY
                 self._write_drawn(
                     asking,
                     outcomes,
