@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import marshal
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +16,12 @@ from typing import Any, Final, NamedTuple
 # form has stood since Python 2.5, knows no references, and takes a quarter of the time of JSON.
 MARSHAL_FORMAT: Final = 2
 
-_AGENTS: Final = 1 << 16
+AGENTS_EACH: Final = 1 << 16
+"""Agents of a block at most: it begins with a multiple of them."""
+
+Key = tuple[Any, ...]
+"""What the rows of a block share, its least agent, and one more than its last."""
+
 _FARTHEST: Final = 1 << 62
 _MOST_RESTS: Final = 1 << 16
 """Different rests of a block, which take 1 kB each; where latencies tell rows apart, blocks save no time."""
@@ -62,6 +67,11 @@ class Block(NamedTuple):
     which: str
     rests: list[tuple[Any, ...]]
 
+    @property
+    def n_rows(self) -> int:
+        """How many rows it has."""
+        return self.which.count(",") + 1
+
     def hashed(self) -> bytes:
         """Spell the block in bytes that stand for it alone."""
         return marshal.dumps(tuple(self), MARSHAL_FORMAT)
@@ -74,7 +84,7 @@ class Block(NamedTuple):
         columns = [*zip(*self.rests, strict=True)]
         cells = [_spelled(columns[i]) for i in picked]
         lead = f"({', '.join(map(repr, self.shared))}"
-        if len(self.rests) > self.which.count(","):
+        if len(self.rests) == self.n_rows:
             # No row has what another one has.
             numbers = [column.split(",") for column in self.numbers]
             yield f"{lead}, {f'){lead}, '.join(map(', '.join, zip(*numbers, *cells, strict=True)))})"
@@ -98,7 +108,11 @@ def rest_of(connection: sqlite3.Connection, table: str) -> list[str]:
 
 
 def blocks(
-    connection: sqlite3.Connection, table: str, realizations: Iterable[int] | None = None, replies: int = 0
+    connection: sqlite3.Connection,
+    table: str,
+    realizations: Iterable[int] | None = None,
+    replies: int = 0,
+    held: Callable[[Key], Block | None] | None = None,
 ) -> Iterator[Block]:
     """Read a table block by block, each of the rows of so many agents at most.
 
@@ -107,9 +121,10 @@ def blocks(
         table: One of `LAYOUTS`.
         realizations: Those that are meant; None: all.
         replies: What is taken off the numbers of replies.
+        held: Gives a block that need not be read, or None.
 
     Raises:
-        NotNumbers: Something else tells its rows apart.
+        NotNumbers: Something else tells its rows apart, or there are others beside those of blocks.
     """
     rests, query = list[tuple[Any, ...]](), _reading(connection, table, replies)
     # The cache of a function looks up by the tuple of arguments that SQLite's call makes anyway.
@@ -122,12 +137,17 @@ def blocks(
             *shared, agent = _first(connection, table, at) or (None,)
             if not isinstance(agent, int) or abs(agent) > _FARTHEST:
                 raise NotNumbers
-            beyond = (agent // _AGENTS + 1) * _AGENTS
+            beyond = (agent // AGENTS_EACH + 1) * AGENTS_EACH
+            key = (*shared, beyond - AGENTS_EACH, beyond)
+            block = held and held(key)
+            if block and len(block.rests) <= _MOST_RESTS:
+                yield block
+                at, n_left = (*shared, beyond), n_left - block.n_rows
+                continue
             rests.clear()
             number_of_rest.cache_clear()
-            values = (*shared, beyond - _AGENTS, beyond)
             try:
-                n_rows, which, *numbers = connection.execute(query, values).fetchone()
+                n_rows, which, *numbers = connection.execute(query, key).fetchone()
             except (sqlite3.OperationalError, sqlite3.DataError) as error:
                 # SQLite does not tell what a function raised.
                 if len(rests) < _MOST_RESTS and error.sqlite_errorcode != sqlite3.SQLITE_TOOBIG:

@@ -34,6 +34,7 @@ from agentnet.events.digest import (
     digest,
     spelled_of,
 )
+from agentnet.events.held import Held
 from agentnet.events.read import Run, is_closed_for_good
 from agentnet.events.schema import TABLES, VIEW_ORDER, VIEWS, columns
 from agentnet.vocabulary import ANSWER_KINDS
@@ -83,7 +84,11 @@ _NOTHING: Known = MappingProxyType({})
 
 
 def sealed(
-    run: Run, end: Mapping[str, Any], parts: Sequence[Part] = (), known: Known = _NOTHING
+    run: Run,
+    end: Mapping[str, Any],
+    parts: Sequence[Part] = (),
+    known: Known = _NOTHING,
+    held: Held | None = None,
 ) -> dict[str, Any]:
     """Compute what a log keeps of itself, as rows of table ``meta``: two seconds for a million decisions.
 
@@ -92,12 +97,13 @@ def sealed(
         end: The last rows of table ``meta``: that it is finished.
         parts: The parts that it was merged of.
         known: What is known of them.
+        held: Blocks of events that are known.
 
     Returns:
         All rows to be set.
     """
     with run.snapshot() as connection:
-        return sealed_by(connection, end, parts, known)
+        return sealed_by(connection, end, parts, known, held)
 
 
 def sealed_by(
@@ -105,13 +111,16 @@ def sealed_by(
     end: Mapping[str, Any],
     parts: Sequence[Part] = (),
     known: Known = _NOTHING,
+    held: Held | None = None,
 ) -> dict[str, Any]:
     """Compute the same of the log as `connection` sees it; see `sealed`."""
     (last,) = connection.execute("SELECT COALESCE(MAX(incident), 0) FROM incidents").fetchone()
-    read = _HashedOnTheWay()
+    read = _HashedOnTheWay(held)
     try:
         found = digest(connection, None if parts else read)
     except NotNumbers:
+        if held is not None:
+            return sealed_by(connection, end, parts, known)
         found = digest(connection)
     end = {**end, "digest": found}
     tables = {
@@ -143,11 +152,15 @@ def _checksum_to_keep(
 class _HashedOnTheWay:
     """Gives what is digested, and hashes the whole rows of the largest tables as it passes them.
 
+    Args:
+        held: Blocks of events that are not read.
+
     Attributes:
         checksums: Table -> its checksum, of those that were passed; empty of one that is no blocks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, held: Held | None) -> None:
+        self._held = None if held is None else held.block
         self.checksums: dict[str, str] = {}
 
     def __call__(self, connection: sqlite3.Connection, digested: Digested) -> Iterator[str]:
@@ -159,7 +172,7 @@ class _HashedOnTheWay:
     def _of_table(self, connection: sqlite3.Connection, table: str, columns: list[str]) -> Iterator[str]:
         picked = [n for n, name in enumerate(rest_of(connection, table)) if name in columns]
         sha, self.checksums[table] = hashlib.sha256(), ""
-        for block in blocks(connection, table):
+        for block in blocks(connection, table, held=self._held):
             sha.update(block.hashed())
             if not set(ANSWER_KINDS).intersection(block.shared):
                 yield from block.spelled(picked)

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, Self
 
 from agentnet.errors import AgentnetError, InternalError, PluginError, RunStopped, StorageError, near_miss
 from agentnet.events.checksums import check_unchanged, sealed
+from agentnet.events.held import Held
 from agentnet.events.opening import (
     Row,
     as_json,
@@ -41,7 +42,7 @@ from agentnet.events.opening import (
     unrecordable,
 )
 from agentnet.events.read import LOG_NAME, Run, reading
-from agentnet.events.schema import USUALLY_NULL, insert
+from agentnet.events.schema import USUALLY_NULL, columns, insert
 
 # What a row that cannot be stored raises; anything else that SQLite raises is the file's or the disk's fault.
 _OF_A_ROW = (
@@ -68,6 +69,8 @@ def _insert_once(table: str, key: str, *, lacking: Collection[str] = ()) -> str:
     return insert("INSERT", table, f" ON CONFLICT ({key}) DO NOTHING", lacking=lacking)
 
 
+_LACKING = {"usual": set(USUALLY_NULL["events"]), "drawn": set(USUALLY_NULL["events"]) - {"mass"}}
+
 # In the order in which a group executes them: what a row refers to is written before it. An event that stands
 # already is a bug and must fail; all else is written again, and alike, when a realization is resumed.
 _STATEMENTS = {
@@ -83,8 +86,7 @@ _STATEMENTS = {
     "replies": insert("INSERT", "replies"),
     "usual replies": insert("INSERT", "replies", lacking=USUALLY_NULL["replies"]),
     "events": insert("INSERT", "events"),
-    "usual events": insert("INSERT", "events", lacking=USUALLY_NULL["events"]),
-    "drawn events": insert("INSERT", "events", lacking=set(USUALLY_NULL["events"]) - {"mass"}),
+    **{f"{kind} events": insert("INSERT", "events", lacking=lacking) for kind, lacking in _LACKING.items()},
     "troubles": insert("INSERT", "troubles"),
     "steps": insert("INSERT OR REPLACE", "steps"),
     # What a sitting noted that lost answers later is longer than what is played in the end.
@@ -105,6 +107,12 @@ _STATEMENTS = {
     ),
     "incidents": insert("INSERT", "incidents"),
 }
+
+_INTO_EVENTS = {
+    _STATEMENTS[f"{kind} events"]: [name for name in columns("events") if name not in lacking]
+    for kind, lacking in _LACKING.items()
+}
+"""The columns that these statements write."""
 
 Recorded = dict[tuple[str, int], dict[tuple[int, int, int], int]]
 """(kind, step) -> (agent, source, repeat) -> 1 yes, 0 no, -1 missing."""
@@ -154,10 +162,12 @@ class Columns:
     Attributes:
         n_rows: Number of rows.
         columns: A sequence of the values of each column, or `itertools.repeat` of one that all rows have.
+        are_all: Whether the rows of their step are written as such columns alone: then they may be held.
     """
 
     n_rows: int
     columns: Sequence[Sequence[object] | repeat[Any]]
+    are_all: bool = False
 
     def __len__(self) -> int:
         return self.n_rows
@@ -242,11 +252,13 @@ class EventLog:
             self.journal_mode = str(connection.execute("PRAGMA journal_mode").fetchone()[0])
             self._next_reply = 1 + number_of(connection, "SELECT MAX(reply) FROM replies")
             self._prompts = {number for (number,) in connection.execute("SELECT prompt FROM prompts")}
+            is_empty = not number_of(connection, "SELECT EXISTS (SELECT 1 FROM events)")
+            held = Held(connection) if is_empty else None
         except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
             raise storage_error(self.path, error) from error
         self._replies.clear()
-        self._writer = Writer(self.path, connection, group_rows=self._group_rows)
+        self._writer = Writer(self.path, connection, group_rows=self._group_rows, held=held)
         self.is_open = True
 
     async def __aexit__(
@@ -354,7 +366,8 @@ class EventLog:
         """
         await self.flush()
         end = {"status": "finished", "finished_at": time.time()}
-        self.set_meta(**await asyncio.to_thread(sealed, Run(self.path.parent), end))
+        held = self._writer.held
+        self.set_meta(**await asyncio.to_thread(sealed, Run(self.path.parent), end, held=held))
         await self.flush()
 
     @property
@@ -457,16 +470,20 @@ class Writer(threading.Thread):
         path: The SQLite file.
         connection: A connection to it by `connect`; closed in the end.
         group_rows: Rows a commit takes at most, beyond the first group's.
+        held: What is to hold events; None where some were written before.
 
     Attributes:
         error: The first thing that went wrong; None so far.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, *, group_rows: int) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, *, group_rows: int, held: Held | None = None
+    ) -> None:
         super().__init__(name="agentnet-event-log", daemon=True)
         self._path = path
         self._connection = connection
         self._group_rows = group_rows
+        self.held = held
         self._queue: SimpleQueue[Group | None] = SimpleQueue()
         self.error: AgentnetError | None = None
         self.start()
@@ -517,12 +534,20 @@ class Writer(threading.Thread):
                 self._commit(groups, self._all_at_once)
             except _OF_A_ROW:
                 self._commit(groups, self._one_by_one)
+            else:
+                self._hold(groups)
             # A file that is gone takes rows all the same, and whoever asks on pays for what nobody will find.
             self._path.stat()
         except Exception as error:  # noqa: BLE001 - an error kept here would leave its waiters waiting
             self.error = _explain(self._path, error)
             return False
         return True
+
+    def _hold(self, groups: list[Group]) -> None:
+        """Hold what was committed and may be."""
+        for statement, rows in chain.from_iterable(group.rows for group in groups):
+            if self.held and isinstance(rows, Columns) and rows.are_all and statement in _INTO_EVENTS:
+                self.held.add(dict(zip(_INTO_EVENTS[statement], rows.columns, strict=True)))
 
     def _commit(self, groups: list[Group], execute: Callable[[str, Rows], object]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")

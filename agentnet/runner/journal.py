@@ -29,6 +29,9 @@ from agentnet.worlds import Arrived, Ask, Begin, End, Note, Recall, World, Write
 
 _NOTHING: Final = Said(None, FAILED, "", None)
 
+_MANY: Final = 1000
+"""Draws of a step that the log had better hold: to read fewer back takes no longer."""
+
 _WHY_ANOTHER: Final = (
     "something that it reads changed, or its methods use a clock, chance or counts of their own: go on with "
     "what it began with"
@@ -344,8 +347,16 @@ class Journal:
                 record(positions[n_alone], answers[which[n_alone]]._replace(decision=decisions[n_alone]))
                 n_alone += 1
             if n_alone < len(positions):
+                # Where some were recorded before, or by themselves, the others are no range.
+                are_all = n_alone == 0 and isinstance(positions, range) and len(asking.agents) >= _MANY
                 self._write_drawn(
-                    asking, outcomes, positions[n_alone:], answers, which[n_alone:], decisions[n_alone:]
+                    asking,
+                    outcomes,
+                    positions[n_alone:],
+                    answers,
+                    which[n_alone:],
+                    decisions[n_alone:],
+                    are_all=are_all,
                 )
 
         return Draws(
@@ -428,6 +439,8 @@ class Journal:
         answers: Sequence[Answer],
         which: Sequence[int],
         decisions: Sequence[int],
+        *,
+        are_all: bool,
     ) -> None:
         """Write down draws as columns; see `agentnet.sampler.RecordDrawn`."""
         asked = partial(chosen, positions=positions)
@@ -448,9 +461,9 @@ class Journal:
             repeat(time.time()),
         )
         if answers[0].mass is None:
-            self.log.add("usual events", Columns(len(positions), columns))
+            self.log.add("usual events", Columns(len(positions), columns, are_all))
         else:
-            self.log.add("drawn events", Columns(len(positions), (*columns, masses)))
+            self.log.add("drawn events", Columns(len(positions), (*columns, masses), are_all))
         if isinstance(positions, range):
             outcomes[positions.start : positions.stop] = decisions
         else:
