@@ -12,7 +12,8 @@ from agentnet.network import Network, random_regular, read_network, read_node_ta
 
 relaxed = settings(deadline=None, max_examples=40)
 names = st.text("abcdeXYZ-_.'0123456789", min_size=1, max_size=6).filter(
-    lambda name: not re.fullmatch(r"-?\d+\.0+", name)  # a whole number that a program with floats wrote
+    # No whole number that a program with floats wrote.
+    lambda name: not re.fullmatch(r"-?\d+(\.\d+)?(e\d+)?", name) or name.lstrip("-").isdecimal()
 )
 
 
