@@ -10,6 +10,7 @@ from agentnet.network import GENERATORS
 from agentnet.network.format import NETWORK_FORMATS
 from agentnet.news import NEWS_SOURCES
 from agentnet.plugins import PluginKind
+from agentnet.runner.prepare import plugin_files
 
 SMALL = """
 from agentnet import CascadeExperiment
@@ -50,7 +51,6 @@ def choose(file):
 
 SOURCE = """
 from agentnet.news.source import item_of, news_source
-from agentnet.runner.prepare import plugin_files
 
 print("executed")
 
