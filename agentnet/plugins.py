@@ -301,7 +301,8 @@ def check_made(who: str, made: object, contract: type) -> None:
 def _check_call(who: str, name: str, method: Callable[..., Any], n: int, see: str) -> None:
     """Refuse a method that does not take `n` arguments in their order, as far as it says what it takes."""
     try:
-        inspect.signature(method).bind(*range(n))
+        # As it is called itself: a decorator may give what it wraps more than it takes.
+        inspect.signature(method, follow_wrapped=False).bind(*range(n))
     except TypeError as error:
         arguments = f"{n} argument{'s' * (n != 1)}"
         raise PluginError(

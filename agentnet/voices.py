@@ -232,19 +232,35 @@ def _attended(backends: Iterable[Backend]) -> Iterable[Backend]:
 
 
 def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, str]) -> VoicePart:  # noqa: ANN401
-    options, limits = _read(voice, table)
+    settings, limits = settings_of(voice, table, own)
     try:
-        if "name" not in options:
-            options = {"name": own.name, **own.options, **options}
-        settings = BackendSettings.model_validate(options)
         StackSettings.model_validate(limits)
         backend = make_backend(settings.name, settings.options, environ)
     except ValidationError as error:
-        faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError(f"voice {voice!r}: {'; '.join(faults)}") from None
+        raise _faults(voice, error) from None
     except (ConfigurationError, PluginError) as error:
         raise type(error)(_said_of(voice, error)) from error
     return VoicePart(backend, settings, limits)
+
+
+def settings_of(voice: str, table: Any, own: BackendSettings) -> tuple[BackendSettings, dict[str, Any]]:  # noqa: ANN401
+    """Say which backend answers for a voice, by its table, and what of section ``stack`` is otherwise for it.
+
+    Raises:
+        ConfigurationError: It is no such table; names the voice.
+    """
+    options, limits = _read(voice, table)
+    if "name" not in options:
+        options = {"name": own.name, **own.options, **options}
+    try:
+        return BackendSettings.model_validate(options), limits
+    except ValidationError as error:
+        raise _faults(voice, error) from None
+
+
+def _faults(voice: str, error: ValidationError) -> ConfigurationError:
+    faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    return ConfigurationError(f"voice {voice!r}: {'; '.join(faults)}")
 
 
 def _read(voice: str, table: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401 - a user's

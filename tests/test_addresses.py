@@ -10,6 +10,7 @@ from agentnet.network import GENERATORS
 from agentnet.network.format import NETWORK_FORMATS
 from agentnet.news import NEWS_SOURCES
 from agentnet.plugins import PluginKind
+from agentnet.runner.prepare import plugin_files
 
 SMALL = """
 from agentnet import CascadeExperiment
@@ -154,3 +155,11 @@ def test_files_of_one_name_in_two_folders_are_two(tmp_path):
     assert (first.rope, second.rope) == ("hemp", "sisal")
     assert first.__module__ != second.__module__
     assert again is first
+
+
+def test_texts_of_a_design_that_only_look_like_addresses_are_no_plug_ins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("")
+    told = {"texts": ["a\0.py:Name", "\ud800.py:Name", "mine.py:3: an error", "other.py:Name"]}
+    assert plugin_files(told) == {}
+    assert plugin_files({"rule": "mine.py:Rule.of_two"}).keys() == {"mine.py"}

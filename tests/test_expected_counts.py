@@ -106,6 +106,18 @@ def test_what_is_announced_is_by_the_law_that_the_mock_was_given(new_run: Callab
     assert made / FACTOR < announced < made * FACTOR
 
 
+def test_what_is_announced_of_a_voice_is_by_its_own_law(new_run: Callable[..., Any]) -> None:
+    law: dict[str, Any] = {"law": "constant", "probability": 0.03}
+    told = {"shy": {"name": "mock", **law, "transient_rate": 0.5, "max_in_flight": 3}}
+
+    class Spoken(Told):
+        voices = told
+
+    announced = asyncio.run(estimate(new_run(Spoken()))).counts["calls"]
+    (made, *_) = play(new_run(Spoken()), law)
+    assert made / FACTOR < announced < made * FACTOR
+
+
 @pytest.mark.parametrize("mode", ["call", "choices"])
 @pytest.mark.parametrize("n_repeats", [1, 5, 150])
 @pytest.mark.parametrize("each", [0.3, 12.0])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -13,7 +15,7 @@ import pytest
 
 from agentnet.errors import DesignError, PluginError
 from agentnet.experiment import blamed
-from agentnet.plugins import FILE_PREFIX, MadeOfOptions, PluginKind
+from agentnet.plugins import FILE_PREFIX, MadeOfOptions, PluginKind, check_made
 
 DEFINITION = "class Knot:\n    rope = {rope!r}\n"
 
@@ -236,3 +238,18 @@ def test_a_part_that_cannot_be_called_as_its_kind_says_is_refused(tmp_path: Path
     assert ropes(parts=("loose",), takes={"loose": 3}).load(where)
     with pytest.raises(PluginError, match="has a tie that cannot be called with 1 argument: too many"):
         ropes(parts=("tie",), takes={"tie": 1}).load(where)
+
+
+def test_a_decorator_may_give_what_it_wraps_more_than_is_given_to_itself() -> None:
+    def with_hammer(ring: Callable[..., None]) -> Callable[..., None]:
+        @wraps(ring)
+        def rung(self: object, times: int) -> None:
+            ring(self, times, "hammer")
+
+        return rung
+
+    class Hammered(Bell):
+        @with_hammer
+        def ring(self, times: int, hammer: str) -> None: ...  # type: ignore[override]
+
+    check_made("Hammered", Hammered(), Bell)

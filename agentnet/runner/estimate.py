@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agentnet.backend import Backend, Messages, Reply, Request, make_backend
 from agentnet.config import BackendSettings, LogSettings, StackSettings
@@ -29,7 +29,7 @@ from agentnet.runner.play import Runner
 from agentnet.runner.prepare import Prepared, create
 from agentnet.runner.probe import own_hooks
 from agentnet.runner.replay import OtherOrder, check_same, distinct_notes, told_prompts
-from agentnet.voices import voice_of
+from agentnet.voices import OWN, RULE, by_voice, settings_of, voice_of, voices_of
 
 _N_SAMPLED, _N_AGENTS_AT_MOST = 4, 5_000
 _N_GUESSED, _N_AGENTS_GUESSED = 2, 512
@@ -127,14 +127,22 @@ async def _try_out(
 
 
 def _mock(prepared: Prepared) -> Backend:
-    """Make the mock that is asked: by the law of the run's own, where that is one, and without trouble."""
+    """Make the mock that is asked: of each voice by its own law, where that has one, and without trouble."""
     own = prepared.settings.backend
-    law = {
-        key: value
-        for key, value in own.options.items()
-        if own.name == "mock" and key not in own.operational_keys and not key.endswith("_rate")
+    voices = {
+        voice: settings_of(voice, table, own)[0]
+        for voice, table in voices_of(prepared.experiments).items()
+        if table != RULE
     }
-    return make_backend("mock", law)
+    return by_voice({voice: make_backend("mock", _law(each)) for voice, each in {OWN: own, **voices}.items()})
+
+
+def _law(settings: BackendSettings) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in settings.options.items()
+        if settings.name == "mock" and key not in settings.operational_keys and not key.endswith("_rate")
+    }
 
 
 def _of_condition(prepared: Prepared, condition: int) -> str:

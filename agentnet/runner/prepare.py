@@ -301,8 +301,9 @@ def of_shard(prepared: Prepared, shard: Shard) -> Prepared:
 def plugin_files(told: object) -> dict[str, str]:
     """Hash the files of the plug-ins that a design, spelled as JSON, names by address (``FILE.py:Name``)."""
     if isinstance(told, str):
-        file = told.rpartition(":")[0]
-        return {file: hash_} if file.endswith(".py") and (hash_ := _hash_of(file)) else {}
+        file, _, name = told.rpartition(":")
+        is_one = file.endswith(".py") and all(map(str.isidentifier, name.split(".")))
+        return {file: hash_} if is_one and (hash_ := _hash_of(file)) else {}
     inner = told.values() if isinstance(told, dict) else told if isinstance(told, list) else ()
     return {file: hash_ for each in inner for file, hash_ in plugin_files(each).items()}
 
@@ -310,7 +311,8 @@ def plugin_files(told: object) -> dict[str, str]:
 def _hash_of(file: str) -> str:
     try:
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    except OSError:
+    except (OSError, ValueError):
+        # Any text may end so, also one that no file is called by.
         return ""
 
 
