@@ -658,5 +658,5 @@ def test_one_is_not_counted_as_several(play: Callable[..., Run]) -> None:
     run = play(CascadeExperiment(n_agents=1, network="complete", steps=1, repeats=1, items_per_severity=1))
     (part,) = make_report([run], Options(figures=False)).parts
     spent = replace(part.facts.spending, calls=1, prompt_tokens=1, completion_tokens=1)
-    assert "1 call, 1 prompt token and 1 completion token," in cost_words(replace(part.facts, spending=spent))
+    assert "1 call, 1 prompt token and 1 completion token," in cost_words(spent)
     assert "of 1 agent engaged" in part.player.shown[0].title

@@ -118,7 +118,7 @@ def fields_of(facts: LogFacts, condition: int | None = None) -> dict[str, Any]:
         "constrained": "",
         "version": versions.get("agentnet", ""),
         "platform": versions.get("platform", "unknown"),
-        "spending": cost_words(facts),
+        "spending": cost_words(facts.spending),
         "sample": "; a sample stands in this report",
     }
 
