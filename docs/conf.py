@@ -109,7 +109,17 @@ def _set_off_code(
             lines[place:place] = ["::", ""]
 
 
+def _say_what_is_returned(
+    _app: Sphinx, _kind: str, _name: str, _it: object, _options: object, lines: list[str]
+) -> None:
+    """Have all that a docstring says of what is returned taken as words: what precedes a colon is no type."""
+    for place in range(1, len(lines)):
+        if lines[place - 1] in {"Returns:", "Yields:"}:
+            lines[place] = f"    : {lines[place].strip()}"
+
+
 def setup(app: Sphinx) -> None:
     """Put what is made of the code where a page asks for it."""
     app.connect("source-read", _fill_in)
     app.connect("autodoc-process-docstring", _set_off_code, priority=400)
+    app.connect("autodoc-process-docstring", _say_what_is_returned, priority=400)

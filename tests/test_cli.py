@@ -16,6 +16,8 @@ import pandas as pd
 import pytest
 
 from agentnet import Run
+from agentnet.report.log_facts import read_facts
+from agentnet.report.words import cost_words
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -123,6 +125,30 @@ def test_answers_whose_tokens_no_server_counted_are_not_passed_over(command, sma
         log.execute("UPDATE events SET completion_tokens = NULL WHERE realization < 2")
         (n,) = log.execute("SELECT COUNT(*) FROM events WHERE realization < 2").fetchone()
     assert json.loads(command("show", "a", "--json").out)["uncounted_answers"] == n > 1
+
+
+def test_run_show_and_report_say_the_same_of_what_all_sittings_took(command, small):
+    assert command("run", small, "--out", "a", "--max-calls", 20, "--quiet").code == 3
+    done = json.loads(command("run", "--resume", "a", "--max-calls", 10**6, "--quiet", "--json").out)
+    with closing(sqlite3.connect("a/events.sqlite")) as log, log:
+        (noted,) = log.execute(
+            "SELECT detail FROM incidents WHERE kind = 'spent' ORDER BY incident DESC"
+        ).fetchone()
+    assert done["calls"] == json.loads(noted)["calls"] == done["calls_of_this_sitting"] + 20
+    assert json.loads(command("show", "a", "--json").out)["took"] == done["took"] == words_of("a")
+    # What a kill leaves: more was pledged than answers are recorded for.
+    more = "json_set(detail, '$.prompt_tokens', 10000000, '$.unmetered', 70)"
+    with closing(sqlite3.connect("a/events.sqlite")) as log, log:
+        log.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
+        log.execute(f"UPDATE incidents SET detail = {more} WHERE kind = 'spent'")
+    shown = json.loads(command("show", "a", "--json").out)
+    assert shown["took"] == words_of("a")
+    assert shown["took"].startswith("at most ")
+    assert (shown["prompt_tokens"], shown["estimated_calls"]) == (10_000_000, 70)
+
+
+def words_of(run):
+    return cost_words(read_facts(Run(Path(run))).spending)
 
 
 def test_show_averages_the_curve_like_pandas(command, small):

@@ -576,6 +576,6 @@ def test_a_run_that_was_killed_after_its_last_answer_is_resumed_to_be_exported(c
     exported = tmp_path / "run" / "parquet"
     shutil.rmtree(exported)
     resumed = json.loads(command("run", "--resume", "run", "--json").out)
-    assert (resumed["digest"], resumed["calls"]) == (whole["digest"], 0)
+    assert (resumed["digest"], resumed["calls_of_this_sitting"]) == (whole["digest"], 0)
     assert exported.is_dir()
     assert command("run", "--resume", "run").code == 2

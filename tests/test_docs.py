@@ -254,6 +254,15 @@ def test_what_a_page_shows_can_be_done(page, reader):
     assert not unused, "the page shows files that no block uses"
 
 
+def test_the_reference_shows_the_classes_that_each_experiment_has_knobs_of():
+    shown = re.findall(r"autoclass:: (\S+)", (ROOT / "docs/reference/experiments.md").read_text())
+    public = {each: getattr(agentnet, each.removeprefix("agentnet."), None) for each in shown}
+    bases = {base for cls in public.values() if isinstance(cls, type) for base in cls.__mro__[1:]}
+    names = {f"{base.__module__}.{base.__name__}" for base in bases if issubclass(base, agentnet.Experiment)}
+    assert names
+    assert names <= {*shown}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_no_code_of_a_page_escapes_the_fences(page):
     """Blocks made by indentation have no language, and would be run by nobody."""

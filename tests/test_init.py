@@ -66,6 +66,11 @@ def test_init_writes_a_study_of_any_family_in_which_all_may_be_commented_in(comm
     assert sum(row["origin"] == "agentnet.toml" for row in rows) > 20
 
 
+def test_init_shows_a_hook_as_the_pages_teach_it(command):
+    assert command("init", "study").code == 0
+    assert "# def messages(self, prompts, exposure): ..." in Path("study/study.py").read_text()
+
+
 def test_init_overwrites_nothing(command):
     Path("taken").mkdir()
     refused = command("init", "taken")

@@ -259,6 +259,28 @@ def test_a_context_without_the_number_stops_the_run_with_the_way_out(
     assert caught.value.kind == "unknown_context"
 
 
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        (ACTION, {"kind": "exposure", "choices": {"like": 0.3}}),
+        (declared(bool), {"kind": "exposure", "choices": {"yes": 0.3}}),
+        (ACTION, {"kind": "answer"}),
+        (declared(create_model("Felt", mood=(Mood, ...), text=(str, ...))), {"kind": "exposure"}),
+    ],
+)
+def test_a_context_that_moves_nothing_of_what_is_asked_stops_the_run(
+    form: Declared, options: dict[str, Any]
+) -> None:
+    kind, choices = options["kind"], options.get("choices", {})
+    backend = mock(slopes={"n": 0.8}, choices=choices)
+    with pytest.raises(BackendUnusable, match=r"backend\.slopes moves a yes") as caught:
+        answer(backend, form, facts={"kind": kind, "context.n": 0})
+    assert caught.value.kind == "unmoved"
+    assert answer(backend, form, facts={"kind": kind}) == answer(
+        mock(choices=choices), form, facts={"kind": kind}
+    )
+
+
 def test_certainty_is_not_moved() -> None:
     for p in (0.0, 1.0):
         backend = mock(law="constant", probability=p, slopes={"n": 1e3})

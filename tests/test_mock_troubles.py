@@ -198,6 +198,7 @@ def test_requests_with_one_seed_and_other_messages_fail_on_their_own():
         ({"choices": {"like": 1.5}}, "backend.choices.like = 1.5: "),
         ({"slopes": {"n_shared": "steep"}}, "backend.slopes.n_shared = 'steep': "),
         ({"latency_s": -1}, "backend.latency_s = -1: "),
+        ({"latency_spread": 0.5}, "backend.latency_spread says nothing where backend.latency_s is 0"),
         ({"latency_s": float("inf")}, "backend.latency_s = inf: "),
         ({"invalid_rate": 0.6, "refusal_rate": 0.6}, "add up to more than 1"),
     ],

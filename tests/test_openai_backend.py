@@ -371,6 +371,15 @@ def test_a_success_that_is_none_is_transient(body, kind):
     assert caught.value.kind == kind
 
 
+@pytest.mark.parametrize("begins", [b"", b"event: message\n", b"\r\n"])
+def test_a_stream_that_nobody_asked_for_is_named_with_the_way_out(begins):
+    with pytest.raises(
+        TransientError, match=r"a stream of events .*, answer whole, or set backend\.base_url"
+    ) as caught:
+        canned(begins + b'data: {"choices": [{"delta": {"content": "yes"}}]}\n\ndata: [DONE]\n\n')
+    assert caught.value.kind == "malformed_json"
+
+
 def test_an_account_without_money_is_one_under_whatever_key_a_success_says_so():
     with pytest.raises(BackendUnusable, match="insufficient balance"):
         canned({"status": "fail", "message": "insufficient balance"})

@@ -18,7 +18,11 @@ import pytest
 import agentnet
 from agentnet import CascadeExperiment, Run
 from agentnet.backend import make_backend
+from agentnet.config import Settings
 from agentnet.errors import ConfigurationError, DesignError, MissingAnswers, RunStopped, UserError
+from agentnet.events.read import shards_in
+from agentnet.experiment import held
+from agentnet.runner.begin import begin_shards
 
 HEAD = "import agentnet\nfrom agentnet import CascadeExperiment"
 KNOBS = "    n_agents, degree, steps, repeats, items_per_severity = 24, 3, 3, 1, 1\n    rationale = 'none'\n"
@@ -352,13 +356,14 @@ def test_runs_and_experiments_show_themselves_and_nothing_in_them_is_markup(stud
     assert "simulated" not in html
 
 
-def test_runs_that_begin_in_the_same_second_each_find_a_folder(command):
+@pytest.mark.parametrize("in_shards", [False, True])
+def test_runs_that_begin_in_the_same_second_each_find_a_folder(command, in_shards):
     # Both have chosen their folders by the time that either makes its own.
     chosen = threading.Barrier(2)
     waited: set[int] = set()
 
     class Together(CascadeExperiment):
-        n_agents, degree, steps, repeats, items_per_severity, rationale = 8, 3, 2, 1, 1, "none"
+        n_agents, degree, steps, repeats, items_per_severity, rationale = 8, 3, 2, 2, 1, "none"
 
         def choose_news(self, seed):
             if threading.get_ident() not in waited:
@@ -366,8 +371,18 @@ def test_runs_that_begin_in_the_same_second_each_find_a_folder(command):
                 chosen.wait(30)
             return super().choose_news(seed)
 
+    def begun(_):
+        if not in_shards:
+            return agentnet.play(Together, **QUIET).folder
+        source = held(Together())
+        return begin_shards(source, Settings(seed=7), {}, None, 2, say=print).folder
+
     with ThreadPoolExecutor(2) as threads:
-        runs = list(threads.map(lambda _: agentnet.play(Together, **QUIET), range(2)))
-    assert runs[0].folder != runs[1].folder
-    assert runs[0].digest() == runs[1].digest()
-    assert [run.meta["run"] for run in runs] == [run.folder.name for run in runs]
+        one, other = threads.map(begun, range(2))
+    assert one != other
+    for folder in one, other:
+        logs = [Run(each) for each in shards_in(folder)] or [Run(folder)]
+        assert [run.meta["run"] for run in logs] == [run.folder.name for run in logs]
+        assert len(logs) == (4 if in_shards else 1)
+    if not in_shards:
+        assert Run(one).digest() == Run(other).digest()

@@ -432,14 +432,14 @@ def test_what_calls_without_an_answer_may_have_taken_is_told_from_what_answers_t
 ) -> None:
     run = play(CascadeExperiment(**SMALL))
     exact = read_facts(run)
-    assert cost_words(exact).startswith(f"{exact.spending.calls:,} calls, ")
+    assert cost_words(exact.spending).startswith(f"{exact.spending.calls:,} calls, ")
     assert "recorded answers" not in " ".join(costs_table(exact).notes)
     lost = unsealed(run, tmp_path / "lost")
     with closing(sqlite3.connect(lost.path)) as connection, connection:
         more = "json_set(detail, '$.prompt_tokens', json_extract(detail, '$.prompt_tokens') + 1000)"
         connection.execute(f"UPDATE incidents SET detail = {more} WHERE kind = 'spent'")
     facts = read_facts(lost)
-    assert cost_words(facts).startswith("at most ")
+    assert cost_words(facts.spending).startswith("at most ")
     (note,) = (note for note in costs_table(facts).notes if "bill" in note)
     assert f"{exact.spending.prompt_tokens:,} prompt tokens" in note
 

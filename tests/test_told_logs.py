@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -652,11 +653,28 @@ def test_no_dust_is_shown_to_people_and_files_hold_what_was_computed() -> None:
     assert table.to_csv().splitlines()[1] == "1e-18,-1e-17,0.5"
 
 
+def test_thousands_are_spelled_in_one_way(play: Callable[..., Run], tmp_path: Path) -> None:
+    from agentnet.report.write import write_report
+
+    run = play(CascadeExperiment(n_agents=256, degree=12, steps=6, repeats=3, items_per_severity=1))
+    assert run.rows("SELECT COUNT(*) FROM events WHERE kind = 'exposure'")[1][0][0] > 1000
+    write_report([run], tmp_path / "report", Options(figures=False))
+    page = re.sub(
+        r"<(style|script).*?</\1>|<[^>]+>",
+        " ",
+        (tmp_path / "report" / "report.html").read_text(),
+        flags=re.DOTALL,
+    )
+    things = "decision|exposure|answer|question|call|prompt|completion|realization|cascade"
+    assert re.search(rf"\d,\d{{3}} (?:{things})", page)
+    assert not re.findall(rf".{{0,20}}(?<![\d,.])\b\d{{4,}} (?:{things})", page)
+
+
 def test_one_is_not_counted_as_several(play: Callable[..., Run]) -> None:
     from agentnet.report.words import cost_words
 
     run = play(CascadeExperiment(n_agents=1, network="complete", steps=1, repeats=1, items_per_severity=1))
     (part,) = make_report([run], Options(figures=False)).parts
     spent = replace(part.facts.spending, calls=1, prompt_tokens=1, completion_tokens=1)
-    assert "1 call, 1 prompt token and 1 completion token," in cost_words(replace(part.facts, spending=spent))
+    assert "1 call, 1 prompt token and 1 completion token," in cost_words(spent)
     assert "of 1 agent engaged" in part.player.shown[0].title

@@ -676,8 +676,8 @@ def _known(origin: Origin, by_pair: Mapping[Pair, float], notes: list[str]) -> R
     known = {pair: value for pair, value in by_pair.items() if math.isfinite(value)}
     if len(known) < len(by_pair):
         notes.append(
-            f"{origin.condition.name}: {len(by_pair) - len(known)} of {len(by_pair)} realizations are left "
-            "out, as nobody engaged after step 0"
+            f"{origin.condition.name}: {len(by_pair) - len(known):,} of {len(by_pair):,} realizations are "
+            "left out, as nobody engaged after step 0"
         )
     return Realizations(origin, known)
 

@@ -121,7 +121,7 @@ def check_answers(n_yes: Ints, n_asked: Ints, in_vain: str) -> None:
         raise InputError("there are no exposures with a valid decision to fit", field="n_yes")
     if n_yes.sum() in (0, total):
         raise InputError(
-            f"all {total} decisions are {'yes' if n_yes.any() else 'no'}: {in_vain}; check the prompts and "
+            f"all {total:,} decisions are {'yes' if n_yes.any() else 'no'}: {in_vain}; check the prompts and "
             "how replies are read",
             field="n_yes",
         )
@@ -150,7 +150,7 @@ def few_clusters(n_clusters: int, n_fitted: int, by: str) -> Iterator[str]:
     """Warn of few clusters: errors by them need 30 or more, and more than there are weights."""
     if n_clusters >= 2 and (n_clusters <= n_fitted or n_clusters < 30):
         yield (
-            f"{n_clusters} clusters are few for {n_fitted} weights: the errors clustered by {by} are too "
+            f"{n_clusters:,} clusters are few for {n_fitted} weights: the errors clustered by {by} are too "
             "small"
         )
 

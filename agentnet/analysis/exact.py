@@ -117,7 +117,7 @@ class Exact:
         """Say what it is of, and what its intervals are not."""
         low, high = self.temperatures[0], self.temperatures[-1]
         at = f"temperature {low:g}" if low == high else f"the mean over temperatures from {low:g} to {high:g}"
-        items = "one news item" if self.n_news == 1 else f"{self.n_news} news items"
+        items = "one news item" if self.n_news == 1 else f"{self.n_news:,} news items"
         return (
             f"the probabilities are those of {self.n_questions:,} different questions on {items}, at {at}, "
             f"from which {self.n_drawn:,} decisions were drawn; laws of them are exact over what was asked, "

@@ -333,10 +333,10 @@ class _Fitter:
     def _missing_note(self) -> str:
         tables = self.tables
         if not tables.n_missing:
-            return f"no decision of {tables.n_exposures} exposures is missing"
-        reasons = ", ".join(f"{reason} {n}" for reason, n in tables.missing_reasons.items())
+            return f"no decision of {tables.n_exposures:,} exposures is missing"
+        reasons = ", ".join(f"{reason} {n:,}" for reason, n in tables.missing_reasons.items())
         are = f"decisions {'is' if tables.n_missing == 1 else 'are'} missing ({reasons}) and left out"
-        return f"{tables.n_missing} of {tables.n_exposures} {are}: see the bounds of each parameter"
+        return f"{tables.n_missing:,} of {tables.n_exposures:,} {are}: see the bounds of each parameter"
 
 
 def _not_apart(parameters: Sequence[Parameter]) -> str:

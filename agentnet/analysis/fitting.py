@@ -432,14 +432,14 @@ def _bootstrap_warnings(n_units: int, draws: Array, n_wanted: int = 0) -> list[s
     if n_units == 1:
         return ["a single curve or cluster has no interval: give several realizations"]
     if n_units < LEAST_DRAWN:
-        return [f"{n_units} realizations or clusters give no interval: {LEAST_DRAWN} are the least"]
+        return [f"{n_units:,} realizations or clusters give no interval: {LEAST_DRAWN} are the least"]
     if n_wanted and not len(draws):
-        return [f"the curves of all {n_units} realizations or clusters are the same: there is no interval"]
+        return [f"the curves of all {n_units:,} realizations or clusters are the same: there is no interval"]
     found = []
     if len(draws) and n_units < 10:
-        found.append(f"{n_units} realizations or clusters are few: the bootstrap intervals are too narrow")
+        found.append(f"{n_units:,} realizations or clusters are few: the bootstrap intervals are too narrow")
     if n_failed := int(np.isnan(draws).any(axis=1).sum()):
-        found.append(f"{n_failed} of {len(draws)} bootstrap fits did not converge and are left out")
+        found.append(f"{n_failed:,} of {len(draws):,} bootstrap fits did not converge and are left out")
     return found
 
 

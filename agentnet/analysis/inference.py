@@ -78,7 +78,7 @@ def clustered(fit: LogisticFit, cells: Cells, by: str = "realization") -> Logist
         covariance=covariance,
         freedom=freedom,
         no_interval=reasons,
-        errors=f"clustered by {by} (CR1, {told.n_clusters} clusters)",
+        errors=f"clustered by {by} (CR1, {told.n_clusters:,} clusters)",
         warnings=(
             *fit.warnings,
             *few_clusters(told.n_clusters, told.rank, by),

@@ -215,7 +215,9 @@ class BinomialCells:
             if np.abs(step).max(initial=0.0) < 1e-7:
                 return self._polished(weights + step)
             weights = self._climb(weights, step)
-        raise InternalError(f"Newton's method took {n_steps} steps on {self.n_asked.sum()} decisions in vain")
+        raise InternalError(
+            f"Newton's method took {n_steps} steps on {self.n_asked.sum():,} decisions in vain"
+        )
 
     def log_likelihood(self, weights: Array) -> float:
         """Add up the log-likelihood of single decisions, in nats."""

@@ -218,6 +218,6 @@ def measured_worlds(runs: Sequence[Run], measure: str) -> OneMeasure:
                 of_agents |= course.of_agents
                 if len(ends) < len(course.repeats):
                     n_left_out = len(course.repeats) - len(ends)
-                    notes.append(f"{own.name}: {measure} is missing in {n_left_out} realizations")
+                    notes.append(f"{own.name}: {measure} is missing in {n_left_out:,} realizations")
     title = f"{measure} at its last step{', mean over agents' if of_agents else ''}"
     return OneMeasure([*sides], title, notes)

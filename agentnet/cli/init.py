@@ -16,6 +16,7 @@ from agentnet.cli.terminal import echo
 from agentnet.config import Configuration, Settings, toml_text
 from agentnet.errors import StorageError, UserError
 from agentnet.experiment import Experiment
+from agentnet.experiment.body import usual_parameters
 from agentnet.families import FAMILIES, USUAL
 from agentnet.prompts import PromptSet
 
@@ -96,7 +97,7 @@ def _experiment(name: str, base: type[Experiment], *, has_prompts: bool) -> Iter
     for hook, method in inspect.getmembers(base, inspect.isfunction):
         if not hook.startswith("_") and hook not in vars(Experiment) and f"def {hook}(" not in base.begun:
             yield from ("", *_comment((inspect.getdoc(method) or "").partition("\n")[0]))
-            yield f"    # def {hook}({', '.join(inspect.signature(method).parameters)}): ..."
+            yield f"    # def {hook}({', '.join(('self', *usual_parameters(method)))}): ..."
 
 
 def _literal(value: object) -> str:

@@ -7,6 +7,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -125,9 +126,7 @@ def _brief(run: Run) -> dict[str, Any]:
 
 def _counted(run: Run) -> dict[str, Any]:
     meta, brief = run.meta, _brief(run)
-    (counts,) = run.rows(
-        "SELECT COUNT(*), SUM(prompt_tokens), SUM(completion_tokens), SUM(attempts), SUM(cached) FROM events"
-    )[1]
+    ((n_events, n_cached),) = run.rows("SELECT COUNT(*), SUM(cached) FROM events")[1]
     return {
         "run": brief["run"],
         "status": brief["status"],
@@ -149,16 +148,13 @@ def _counted(run: Run) -> dict[str, Any]:
         "events_by_kind": brief["events_by_kind"],
         "answered_by_rules": run.rows(_BY_RULES)[1][0][0],
         "missing": brief["missing"],
-        "missing_share": brief["missing"] / counts[0] if counts[0] else 0.0,
+        "missing_share": brief["missing"] / n_events if n_events else 0.0,
         "missing_by_reason": dict(
             run.rows("SELECT missing, COUNT(*) FROM events WHERE missing IS NOT NULL GROUP BY missing")[1]
         ),
-        "prompt_tokens": counts[1] or 0,
-        "completion_tokens": counts[2] or 0,
         "uncounted_answers": run.rows(UNCOUNTED)[1][0][0],
-        "calls": counts[3] or 0,
-        "cached": counts[4] or 0,
-        "dollars": _dollars(run),
+        "cached": n_cached or 0,
+        **_took(run),
         "sittings": len(run.rows("SELECT 1 FROM incidents WHERE kind IN ('started', 'resumed')")[1]),
         "adapted": _adapted(run),
         "versions": meta["versions"],
@@ -167,14 +163,24 @@ def _counted(run: Run) -> dict[str, Any]:
     }
 
 
-def _dollars(run: Run) -> float | str:
+def _took(run: Run) -> dict[str, Any]:
     from agentnet.events import is_played
+    from agentnet.report.log_facts import read_spending
+    from agentnet.report.words import cost_words
 
     with run.snapshot() as connection:
-        spent = spent_so_far(connection, is_played=is_played(run.folder))
+        is_on = is_played(run.folder)
+        spent, took = spent_so_far(connection, is_played=is_on), read_spending(connection, is_played=is_on)[0]
         ((n_uncounted,),) = connection.execute(UNCOUNTED)
         used = tokens_by_voice(connection) if spent.use == spent.recorded else {}
-        return cost(run, spent, n_uncounted, used)
+    dollars = cost(run, spent, n_uncounted, used)
+    known = None if isinstance(dollars, str) else dollars
+    return {
+        **spent.use._asdict(),
+        "estimated_calls": took.unmetered,
+        "dollars": dollars,
+        "took": cost_words(replace(took, dollars=known)),
+    }
 
 
 def cost(

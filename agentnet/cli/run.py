@@ -337,18 +337,26 @@ def say(line: str) -> None:
 
 
 def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
+    from agentnet.report.log_facts import read_spending
+    from agentnet.report.words import cost_words
+
     run = Run(prepared.folder)
     meta = run.meta
+    with run.snapshot() as connection:
+        spent, *_ = read_spending(connection)
     result = {
         "run": str(prepared.folder),
         "status": meta["status"],
         "realizations": tally.realizations,
         **prepared.stage.counted(tally),
-        "calls": tally.n_calls,
-        "prompt_tokens": tally.prompt_tokens,
-        "completion_tokens": tally.completion_tokens,
+        "calls_of_this_sitting": tally.n_calls,
+        "calls": spent.calls,
+        "prompt_tokens": spent.prompt_tokens,
+        "completion_tokens": spent.completion_tokens,
         "uncounted_answers": run.rows(UNCOUNTED)[1][0][0],
-        "dollars": tally.dollars(),
+        "estimated_calls": spent.unmetered,
+        "dollars": spent.dollars,
+        "took": cost_words(spent),
         "seconds": round(seconds, 3),
         "digest": meta["digest"],
     }

@@ -41,6 +41,11 @@ def takes_also(*names: str) -> Callable[[Hook], Hook]:
     return note
 
 
+def usual_parameters(hook: Callable[..., object]) -> tuple[str, ...]:
+    """List what a hook takes as people write it."""
+    return getattr(hook, _TAKES_ALSO, tuple(_names_of_parameters(hook)))
+
+
 def takes(hook: Callable[..., object], *names: str) -> bool:
     """Say whether a hook, as its class has it, takes just these parameters."""
     return tuple(_names_of_parameters(hook)) == names

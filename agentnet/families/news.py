@@ -307,10 +307,10 @@ def _temperature(experiment: Experiment, settings: Settings) -> Temperature:
 
 def _news_lines(name: str, facts: NewsFacts) -> Iterator[str]:
     where = "in the file" if name == "file" else "in the design"
-    counts = ", ".join(f"{count} {severity}" for severity, count in facts.by_severity.items() if count)
+    counts = ", ".join(f"{count:,} {severity}" for severity, count in facts.by_severity.items() if count)
     (short, least), (long, most) = facts.shortest, facts.longest
     yield (
-        f"news {where}: {facts.n_items} items ({counts}); texts of {least} ({cut_name(short)}) to {most} "
+        f"news {where}: {facts.n_items:,} items ({counts}); texts of {least} ({cut_name(short)}) to {most} "
         f"({cut_name(long)}) characters"
     )
     for warning in facts.warnings:

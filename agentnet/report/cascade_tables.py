@@ -242,7 +242,7 @@ def _ranking_notes(fits: Fits) -> Iterator[str]:
     trials = fits.trials
     yield (
         "RMSE is taken between mean engaged fractions over all steps; NRMSE is the same over the mean "
-        f"observed value. Laws of decisions are played as {fits.n_runs} inferred cascades of the run's own "
+        f"observed value. Laws of decisions are played as {fits.n_runs:,} inferred cascades of the run's own "
         "design. Chance alone is the RMSE between two samples of one and the same law of these sizes: its "
         "mean, and what it exceeds in one of twenty cases. A law below that cannot be told from a perfect "
         "one."

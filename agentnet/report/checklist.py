@@ -118,7 +118,7 @@ def fields_of(facts: LogFacts, condition: int | None = None) -> dict[str, Any]:
         "constrained": "",
         "version": versions.get("agentnet", ""),
         "platform": versions.get("platform", "unknown"),
-        "spending": cost_words(facts),
+        "spending": cost_words(facts.spending),
         "sample": "; a sample stands in this report",
     }
 
@@ -127,7 +127,7 @@ def _dates_words(dates: list[str], n_items: int) -> str:
     """Say when news items are dated, as far as they are."""
     if not dates:
         return ""
-    which = "The news items" if len(dates) == n_items else f"Of {n_items} news items {len(dates)}"
+    which = "The news items" if len(dates) == n_items else f"Of {n_items:,} news items {len(dates):,}"
     between = f"{dates[0]} to {dates[-1]}" if dates[0] != dates[-1] else dates[0]
     return f"{which} {'is' if len(dates) == 1 < n_items else 'are'} dated {between}. "
 
@@ -152,7 +152,7 @@ def news_fields(facts: LogFacts, condition: int | None = None) -> dict[str, Any]
             "The template system.txt in this report.",
             "What the experiment's own {} tells agents: see the prompts in this report.",
         ),
-        "data": f"News items: {len(facts.news)}, source {listed(facts.sources or ['unknown'])}",
+        "data": f"News items: {len(facts.news):,}, source {listed(facts.sources or ['unknown'])}",
         "processing": (
             f"Each reply was read {facts.unless('judge', read, 'by the own {} of the experiment')}; an "
             f"unusable one {unusable_words(facts)}. Nothing else was left out or changed."

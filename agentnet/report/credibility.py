@@ -75,7 +75,7 @@ def _interaction(facts: LogFacts) -> Row:
     what = "interaction: agents meet what others said"
     if spoken.n_questions == 0:
         return what, *_unrecorded(facts, ": what others decided says only who is asked")
-    n = f"{spoken.n_with_others} of the last {counted(spoken.n_questions, 'prompt')} of a realization"
+    n = f"{spoken.n_with_others:,} of the last {counted(spoken.n_questions, 'prompt')} of a realization"
     # A hook may put words into prompts that no table records as a message.
     may = spoken.n_short or facts.overridden is None or facts.overridden & _WRITE_PROMPTS
     state = _MET if spoken.n_with_others else _UNKNOWN if may else _NOT_MET
@@ -88,7 +88,7 @@ def _memory(facts: LogFacts) -> Row:
     what = "memory: agents know what they said and heard"
     if spoken.n_questions == 0:
         return what, *_unrecorded(facts, ", and requests have no memory")
-    n = f"{spoken.n_with_memory} of the last {counted(spoken.n_questions, 'prompt')} of a realization"
+    n = f"{spoken.n_with_memory:,} of the last {counted(spoken.n_questions, 'prompt')} of a realization"
     state = _MET if spoken.n_with_memory else _UNKNOWN
     return what, state, f"{n} hold an earlier reply of the agent, or messages beside the one it is about"
 
@@ -139,14 +139,14 @@ def _guessed(guesses: Guesses) -> str:
     told = [("took for a study", guesses.study)]
     if guesses.hypothesis:
         told.append(("named the hypothesis, by its own judgement, on", guesses.names))
-    missing = f"; on {guesses.n_missing} it did not answer" if guesses.n_missing else ""
+    missing = f"; on {guesses.n_missing:,} it did not answer" if guesses.n_missing else ""
     return f"{guesses.model} was shown some: it " + ", ".join(_shared(*each) for each in told) + missing
 
 
 def _shared(what: str, share: Share) -> str:
     low, high = share.interval()
     everyday = f"of everyday requests {share.everyday_yes} of {share.everyday}"
-    return f"{what} {share.n_yes} of {share.n} ({low:.0%} to {high:.0%}), {everyday}"
+    return f"{what} {share.n_yes:,} of {share.n:,} ({low:.0%} to {high:.0%}), {everyday}"
 
 
 _SILENT: Final = "none speaks of a simulation or study in English, nor says a word of the experiment's name"

@@ -360,7 +360,7 @@ def left_out_table(part: InterviewPart) -> Table | None:
 def _left_out(condition: ConditionStudy) -> tuple[Cell, ...]:
     used = [len(each.questions) for each in condition.played]
     reasons = Counter(why for each in condition.played for why in each.left_out.values())
-    said = "; ".join(f"{why}: {n}" for why, n in sorted(reasons.items()))
+    said = "; ".join(f"{why}: {n:,}" for why, n in sorted(reasons.items()))
     return (
         condition.name,
         max(each.n_asked for each in condition.played),

@@ -462,7 +462,7 @@ def _read(
     run: Run, meta: Mapping[str, Any], connection: sqlite3.Connection, *, restricted_texts: bool
 ) -> LogFacts:
     news = _news(connection, meta.get("sources") or {}, restricted_texts=restricted_texts)
-    spending, first_at, last_at = _spending(connection)
+    spending, first_at, last_at = read_spending(connection)
     return LogFacts(
         run=run.folder.resolve().name,
         meta=_checked(meta),
@@ -583,10 +583,17 @@ def _checked(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     return meta
 
 
-def _spending(connection: sqlite3.Connection) -> tuple[Spending, float | None, float | None]:
-    """Take what the run noted in the end, or add its events up; and when the first and last answers came."""
+def read_spending(
+    connection: sqlite3.Connection, *, is_played: bool = False
+) -> tuple[Spending, float | None, float | None]:
+    """Take what the run noted in the end, or add its events up; and when the first and last answers came.
+
+    Args:
+        connection: To its log.
+        is_played: Whether it is played meanwhile, so that nothing of what was pledged is lost to a kill.
+    """
     cached, reused, extra_asks, uncounted, mean, longest, first, last = connection.execute(_USE).fetchone()
-    so_far = spent_so_far(connection)
+    so_far = spent_so_far(connection, is_played=is_played)
     found = Spending(
         calls=so_far.use.calls,
         prompt_tokens=so_far.use.prompt_tokens,

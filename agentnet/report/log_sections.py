@@ -162,7 +162,7 @@ def _severity(facts: LogFacts, options: Options) -> Iterator[Block]:
     inside = [name for name in ids if name in known]
     other = sum(known[name] != ids[name] for name in inside)
     yield paragraph(
-        f"{len(inside)} of the {len(ids)} news items of this run are among the clustered ones; the clusters "
-        f"give {other} of them another severity than the run had.",
+        f"{len(inside):,} of the {len(ids):,} news items of this run are among the clustered ones; the "
+        f"clusters give {other:,} of them another severity than the run had.",
         "note",
     )

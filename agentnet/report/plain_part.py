@@ -114,7 +114,7 @@ class PlainPart(Part):
 def _told(facts: LogFacts) -> dict[str, str]:
     """Spell what the checklist asks for beside what it is told of any run."""
     data = (
-        f"News items: {len(facts.news)}, source {listed(facts.sources)}" if facts.news else "See the design"
+        f"News items: {len(facts.news):,}, source {listed(facts.sources)}" if facts.news else "See the design"
     )
     return {
         "instructions": "One prompt of each kind, as it was sent, stands in this report.",

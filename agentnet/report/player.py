@@ -142,7 +142,7 @@ class Player:
         found = []
         if len(self.shown) < self.n_realizations:
             found.append(
-                f"{len(self.shown)} of {self.n_realizations:,} realizations can be chosen, from the one in "
+                f"{len(self.shown):,} of {self.n_realizations:,} realizations can be chosen, from the one in "
                 "which fewest agents engaged to the one in which most did."
             )
         if any(each.agents.size < each.n_agents for each in self.shown):

@@ -148,8 +148,8 @@ def _group_notes(groups: ProfileGroups, grouped: str, *, comparable: bool) -> li
         found = groups.stability
         numbers = ", ".join(f"{counted(n, 'group')} {counted(times, 'time')}" for n, times in found.n_groups)
         notes.append(
-            f"With other news items: of {found.n_resamples} bootstrap resamples of the items, {found.n_same} "
-            f"give exactly these groups ({numbers})."
+            f"With other news items: of {found.n_resamples:,} bootstrap resamples of the items, "
+            f"{found.n_same:,} give exactly these groups ({numbers})."
         )
     notes.append(
         f"The published column holds {paper.PUBLISHED}."
@@ -199,7 +199,7 @@ def _cluster_notes(clusters: SeverityClusters) -> list[str]:
     if agreement.n_items:
         kappa = "not defined" if math.isnan(agreement.kappa) else f"{agreement.kappa:.3f}"
         notes.append(
-            f"Clusters and ACLED's taxonomy agree on {agreement.accuracy:.1%} of {agreement.n_items} items "
+            f"Clusters and ACLED's taxonomy agree on {agreement.accuracy:.1%} of {agreement.n_items:,} items "
             f"(Cohen's kappa {kappa})."
         )
     return notes + [f"{note[0].upper()}{note[1:]}." for note in (*agreement.notes, *clusters.notes)]

@@ -137,7 +137,7 @@ def messages_table(part: CascadePart | WorldPart) -> Table | None:
     # Messages may retell news that may not be passed on.
     if told is None or not told.messages or any(each.text is None for each in part.facts.news):
         return None
-    all_of = "All" if len(told.messages) == told.n_messages else f"{len(told.messages)} of"
+    all_of = "All" if len(told.messages) == told.n_messages else f"{len(told.messages):,} of"
     return Table(
         name="messages",
         title="Messages that agents wrote",

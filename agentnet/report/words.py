@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from agentnet.report import paper
 from agentnet.report.figures.words import counted, listed, percent
-from agentnet.report.log_facts import LogFacts
+from agentnet.report.log_facts import LogFacts, Spending
 from agentnet.vocabulary import AFTERWARDS, DECISION_KINDS, INLINE, OF_A_RULE, REASON, WITHOUT
 
 
@@ -39,12 +39,11 @@ def asked_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[s
     if by_rules:
         yield f"{counted(by_rules, f'more {thing}')} came from rules of the experiment, at no call"
     whose = f"All {facts.n_conditions} conditions of the run" if one_of_many else "That"
-    yield f"{whose} took {cost_words(facts)}"
+    yield f"{whose} took {cost_words(facts.spending)}"
 
 
-def cost_words(facts: LogFacts) -> str:
+def cost_words(spent: Spending) -> str:
     """Say what a run took."""
-    spent = facts.spending
     money = "at an unknown price" if spent.dollars is None else f"for {spent.dollars:,.4f} US dollars"
     most = "at most " if spent.has_bounds else ""
     return (

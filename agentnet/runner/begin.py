@@ -63,16 +63,10 @@ def begin(
     prepared = of_shard(whole, shard) if shard else whole
     answering = backend_of(prepared, environ)
     answering_it = with_share(answering, shard)
-    while True:
-        try:
-            _create(replace(whole, folder=prepared.folder, shard=shard), source, answering)
-        except RunFolderError:
-            if out is not None:
-                raise
-            # Who began in the same second has taken the name that was free.
-            prepared = replace(prepared, folder=new_folder(settings, source))
-        else:
-            return prepared, answering_it
+    if out is None:
+        prepared = replace(prepared, folder=_claimed(folder, settings, source))
+    _create(replace(whole, folder=prepared.folder, shard=shard), source, answering)
+    return prepared, answering_it
 
 
 def begin_shards(
@@ -112,6 +106,9 @@ def begin_shards(
     answering = backend_of(whole, environ)
     n_at_once = min(n_at_once, len(whole.plan))
     n = n_at_once if settings.sampler.pools else min(_SHARDS_EACH * n_at_once, len(whole.plan))
+    if out is None:
+        folder = _claimed(folder, settings, source)
+        whole = replace(whole, folder=folder)
     making = folder / f".{SHARDS_NAME}"
     shutil.rmtree(making, ignore_errors=True)
     for shard in (Shard(number, n, n_at_once) for number in range(1, n + 1)):
@@ -119,6 +116,21 @@ def begin_shards(
         _create(replace(whole, folder=making / shard.name, shard=shard), source, answering)
     making.rename(folder / SHARDS_NAME)
     return whole
+
+
+def _claimed(folder: Path, settings: Settings, source: Source) -> Path:
+    """Make the folder of a run for which none was named; another where that is there by now."""
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            # Who began in the same second has taken the name that was free.
+            folder = new_folder(settings, source)
+        except OSError:
+            # Who writes into it says why that cannot be.
+            return folder
+        else:
+            return folder
 
 
 def _rehearsed(

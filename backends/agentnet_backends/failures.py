@@ -352,9 +352,15 @@ def unusable_answer(peer: Peer, kind: str, what: str, raw: bytes) -> TransientEr
     """Make the error for a success whose body is not what was agreed; `raw` is quoted."""
     # All of it is scrubbed before any of it is cut off: half a key is a key's half.
     shown = peer.quote(raw.decode("utf-8", "replace"))
-    if raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+    begins = raw.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if begins.startswith(b"<"):
         # Whatever stands before the server said this, not the server.
         kind, what = "page", "a page came instead of an answer"
+    elif begins.startswith((b"data:", b"event:")):
+        what = (
+            "a stream of events (text/event-stream) came, which was not asked for; have the server, or the "
+            f"proxy before it, answer whole, or set {peer.table}.base_url to one that does"
+        )
     return TransientError(f"{peer}: {what}: {shown!r}", kind=kind)
 
 

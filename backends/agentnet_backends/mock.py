@@ -21,10 +21,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from agentnet.backend import AtOnce, Messages, Reply, Request, Wave
-from agentnet.errors import ConfigurationError, RequestRejected, TransientError
+from agentnet.errors import BackendUnusable, ConfigurationError, RequestRejected, TransientError
 from agentnet.streams import Streams, mix, mixed, uniform, unit
 from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS, INLINE, PROFILES, REASON
-from agentnet_backends.mock_fill import free_text, json_text, object_of, shares
+from agentnet_backends.mock_fill import free_text, has_choices_alone, json_text, object_of, shares
 from agentnet_backends.mock_law import MockOptions, explain, probability, shift, shifted
 from agentnet_backends.mock_words import (
     N_VARIANTS,
@@ -57,9 +57,10 @@ _ABOUT_A_DECISION = frozenset({None, *DECISION_KINDS, REASON})
 """Kinds of requests that ask for yes or no, or why, where nothing says how they are answered."""
 
 _Fact = str | int | float | None
-_Question = tuple[_Fact, _Fact, _Fact, _Fact, tuple[str, ...], str | None, float, _Fact]
+_Question = tuple[_Fact, _Fact, _Fact, _Fact, tuple[str, ...], str | None, float | None, _Fact]
 """What a reply depends on beside the seed: profile, severity, kind, rationale (metadata), answers, schema,
-by how much the context (metadata) moves the logit of a yes, and whether the opposite is asked (metadata)."""
+by how much the context (metadata) moves the logit of a yes (None without one), and whether the opposite is
+asked (metadata)."""
 
 _Write = Callable[[Messages, int, int], str]
 """Writes a text from the conversation, the sample's word and the most characters that it may have."""
@@ -294,7 +295,7 @@ class MockBackend:
 
     def _repertoire_of(self, request: Request) -> _Repertoire:
         fact, metadata = request.metadata.get, request.metadata
-        moved = shift(self._slopes, metadata) if self._slopes else 0.0
+        moved = shift(self._slopes, metadata) if self._slopes else None
         asked = (fact("profile"), fact("severity"), fact("kind"), fact("rationale"))
         question = (*asked, request.answers, request.schema, moved, fact("opposite"))
         return self._repertoires.get(question) or self._learn(question)
@@ -311,12 +312,14 @@ class MockBackend:
         p = shifted(self._probabilities[bits, level], moved)
         p = 1.0 - p if is_opposite else p
         if answers:
-            return _closed(self._shares(p, answers, kind))
+            return _closed(self._shares(p, answers, kind, moved))
         keys: tuple[str, ...] = ()
         if schema is not None:
             tree = object_of(schema)
             keys = keys_of_decision(tree)
             if not keys:
+                if has_choices_alone(tree):
+                    _refuse_slopes(moved)
                 return _Repertoire((), (), {}, writes=partial(json_text, tree, p, self.options.choices))
         elif kind not in _ABOUT_A_DECISION and rationale != INLINE:
             return _Repertoire((), (), {}, writes=free_text)
@@ -327,11 +330,14 @@ class MockBackend:
         )
         return _Repertoire((p,), (yes, no), {}, explains=kind == REASON)
 
-    def _shares(self, p: float, answers: tuple[str, ...], kind: _Fact) -> dict[str, float]:
-        """Give each of `answers` its probability, where `p` is the law's of a yes."""
+    def _shares(
+        self, p: float, answers: tuple[str, ...], kind: _Fact, moved: float | None
+    ) -> dict[str, float]:
+        """Give each of `answers` its probability, where `p` is the law's of a yes, `moved` by the context."""
         yes = next((answer for answer in answers if answer.casefold() == "yes"), None)
         stated = self.options.choices
         if not stated.keys().isdisjoint(answers) or (yes is None and kind not in _ABOUT_A_DECISION):
+            _refuse_slopes(moved)
             return dict(zip(answers, shares(answers, stated), strict=True))
         yes = yes or answers[0]
         others = [answer for answer in answers if answer != yes]
@@ -422,6 +428,16 @@ def _closed(shares: Mapping[str, float]) -> _Repertoire:
     said = tuple((_priced(answer),) * N_VARIANTS for answer in shares)
     logprobs = {answer: math.log(share) if share > 0.0 else -math.inf for answer, share in shares.items()}
     return _Repertoire(tuple(accumulate([*shares.values()][:-1])), said, logprobs)
+
+
+def _refuse_slopes(moved: float | None) -> None:
+    """Let no context seem to move what it does not."""
+    if moved is not None:
+        raise BackendUnusable(
+            "backend.slopes moves a yes, or the first of the choices that decide, and nothing here is one "
+            "whose share backend.choices leaves open: drop either option",
+            kind="unmoved",
+        )
 
 
 def _listed(messages: Messages) -> list[str]:

@@ -86,7 +86,8 @@ class MockOptions(BaseModel):
         default_probability: The other laws: for requests without a profile.
         slopes: By how much a number of the exposure's context moves the logit of a yes, by its name: with
             ``{"n_shared": 0.8}`` each neighbour who shared multiplies the odds by exp(0.8). A prompt without
-            any context is answered by the law alone.
+            any context is answered by the law alone; one with a context is refused where nothing in its
+            answer is moved: shares that `choices` fixes, and choices none of which is a yes.
         choices: Probabilities of answers that are no yes or no, by their texts; those that it does not name
             share the rest of their question equally.
         latency_s: Mean time that a reply takes, in seconds; 0 answers without giving up control.
@@ -125,6 +126,10 @@ class MockOptions(BaseModel):
                 )
         if self.law == "constant" and self.probability is None:
             raise ValueError("backend.probability is missing: law 'constant' needs it")
+        if self.latency_spread > 0.0 and self.latency_s == 0.0:
+            raise ValueError(
+                "backend.latency_spread says nothing where backend.latency_s is 0; state that too"
+            )
         if self.law == "constant" and "default_probability" in self.model_fields_set:
             raise ValueError("backend.default_probability says nothing under law 'constant'; drop the option")
         missing = [bits for bits in PROFILES if bits not in self.table] if self.law == "table" else []
@@ -166,19 +171,22 @@ def probability(options: MockOptions, profile: str | None, severity: int) -> flo
             return options.table[profile][severity]
 
 
-def shift(slopes: Mapping[str, float], facts: Mapping[str, object]) -> float:
+def shift(slopes: Mapping[str, float], facts: Mapping[str, object]) -> float | None:
     """Add up by how much the context among a request's facts moves the logit of a yes.
 
     Args:
         slopes: By name, as `MockOptions.slopes` has them.
         facts: A request's metadata, where the context's names begin with ``context.``.
 
+    Returns:
+        None if there is no slope or no context.
+
     Raises:
         BackendUnusable: There is a context, but without one of the names, or with no number under it.
     """
     known = [fact.removeprefix(_CONTEXT) for fact in facts if fact.startswith(_CONTEXT)]
-    if not known:
-        return 0.0
+    if not slopes or not known:
+        return None
     moved = []
     for name, slope in slopes.items():
         value = facts.get(_CONTEXT + name)
@@ -193,9 +201,9 @@ def shift(slopes: Mapping[str, float], facts: Mapping[str, object]) -> float:
     return math.fsum(moved)
 
 
-def shifted(p: float, by: float) -> float:
+def shifted(p: float, by: float | None) -> float:
     """Move a probability by `by` on the logit scale; what is certain stays so."""
-    if by == 0.0 or p in {0.0, 1.0}:
+    if not by or p in {0.0, 1.0}:
         return p
     return _sigma(math.log(p / (1.0 - p)) + by)
 

@@ -133,7 +133,7 @@ class CurveLaw(Law):
                 name=name,
                 estimate=estimate,
                 interval=interval,
-                method=f"bootstrap over {fit.n_realizations} realizations" if interval else "",
+                method=f"bootstrap over {fit.n_realizations:,} realizations" if interval else "",
                 why_no_interval="" if interval else _ONE_VALUE if drawn else of_all,
                 interval_by_news=interval_by_news,
                 why_no_interval_by_news="" if interval_by_news else _ONE_VALUE if drawn_by_news else of_items,

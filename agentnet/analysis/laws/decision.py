@@ -282,8 +282,8 @@ class DecisionLaw(Law):
         if by_realization is None:
             n = self._n_told("realization")
             yield (
-                f"with decisions of {'a single realization' if n == 1 else f'{n} realizations'} nothing says "
-                "how realizations differ: the intervals take single decisions as independent"
+                f"with decisions of {'a single realization' if n == 1 else f'{n:,} realizations'} nothing "
+                "says how realizations differ: the intervals take single decisions as independent"
             )
         played_once = np.unique(self.tables.news).size == self.tables.n_realizations
         for found in (by_realization, None if played_once else by_news):

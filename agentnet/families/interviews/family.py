@@ -122,7 +122,7 @@ def never_interviewed(run: Run) -> list[str]:
     """)[1]
     models: dict[str, list[str]] = {}
     for model, name, n, n_all in rows:
-        where = f" in {n} of {n_all} realizations" if n < n_all else ""
+        where = f" in {n:,} of {n_all:,} realizations" if n < n_all else ""
         models.setdefault(where, []).append(f"{model} ({name})")
     return [
         f"nobody interviewed model{'s' * (len(of_these) > 1)} {_first(of_these)}{where}"

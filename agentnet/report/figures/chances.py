@@ -66,7 +66,7 @@ def chances_of(fits: Fits, law: LawFit) -> Chances:
         penalized = of.fit_cells(fits.tables.cells(), "firth")
         firth = np.where(separated, penalized.transmission_probability[rows], np.nan)
         firth_low, firth_high = _interval(penalized, firth, fits.level)
-    method = f"clustered by realization, {n_clusters} clusters" if clustered else "plain"
+    method = f"clustered by realization, {n_clusters:,} clusters" if clustered else "plain"
     return Chances(estimate, low, high, separated, firth, firth_low, firth_high, method)
 
 

@@ -91,11 +91,11 @@ def _caption(tables: RunTables) -> Iterator[str]:
 def _in_words(tables: RunTables, missing: Ints, asked: Ints) -> Iterator[str]:
     for severity, label in severity_labels(tables).items():
         cells = [
-            f"{profile} {n_missing} of {n_asked}"
+            f"{profile} {n_missing:,} of {n_asked:,}"
             for profile, n_missing, n_asked in zip(
                 PROFILES, missing[:, severity], asked[:, severity], strict=True
             )
             if n_missing
         ]
-        total = f"{missing[:, severity].sum()} of {asked[:, severity].sum()}"
+        total = f"{missing[:, severity].sum():,} of {asked[:, severity].sum():,}"
         yield f"News that is {label}: {total} missing{': ' if cells else ''}{', '.join(cells)}"

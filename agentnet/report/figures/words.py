@@ -90,7 +90,7 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     """
     every = list(names)
     if len(every) > most:
-        every = [*every[:most], f"{len(every) - most} more"]
+        every = [*every[:most], f"{len(every) - most:,} more"]
     return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}"
 
 

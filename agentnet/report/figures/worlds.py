@@ -75,7 +75,7 @@ def _caption(part: WorldPart, courses: list[MeasuredCourse]) -> Iterator[str]:
     if most > 1:
         yield f"Bands are {_LEVEL:.0%} intervals of the mean (Student's t); thin lines, realizations"
     if len(part.all_measured) > len(courses):
-        yield f"{len(part.all_measured) - len(courses)} more courses stand in the table"
+        yield f"{len(part.all_measured) - len(courses):,} more courses stand in the table"
 
 
 def _in_words(part: WorldPart, courses: list[MeasuredCourse]) -> Iterator[str]:
