@@ -259,26 +259,15 @@ def test_a_context_without_the_number_stops_the_run_with_the_way_out(
     assert caught.value.kind == "unknown_context"
 
 
-@pytest.mark.parametrize(
-    ("form", "options"),
-    [
-        (ACTION, {"kind": "exposure", "choices": {"like": 0.3}}),
-        (declared(bool), {"kind": "exposure", "choices": {"yes": 0.3}}),
-        (ACTION, {"kind": "answer"}),
-        (declared(create_model("Felt", mood=(Mood, ...), text=(str, ...))), {"kind": "exposure"}),
-    ],
-)
-def test_a_context_that_moves_nothing_of_what_is_asked_stops_the_run(
-    form: Declared, options: dict[str, Any]
-) -> None:
-    kind, choices = options["kind"], options.get("choices", {})
-    backend = mock(slopes={"n": 0.8}, choices=choices)
-    with pytest.raises(BackendUnusable, match=r"backend\.slopes moves a yes") as caught:
-        answer(backend, form, facts={"kind": kind, "context.n": 0})
+@pytest.mark.parametrize(("form", "share"), [(ACTION, {"like": 0.3}), (declared(bool), {"yes": 0.3})])
+def test_slopes_and_fixed_shares_of_one_decision_are_refused(form: Declared, share: dict[str, float]) -> None:
+    backend = mock(slopes={"n": 0.8}, choices=share)
+    with pytest.raises(BackendUnusable, match=r"backend\.slopes moves what decides") as caught:
+        answer(backend, form, facts={"kind": "exposure", "context.n": 0})
     assert caught.value.kind == "unmoved"
-    assert answer(backend, form, facts={"kind": kind}) == answer(
-        mock(choices=choices), form, facts={"kind": kind}
-    )
+    for facts in ({"kind": "exposure"}, {"kind": "answer", "context.n": 0}):
+        # Without a context, and where something else is asked beside a decision, nothing is moved.
+        assert answer(backend, form, facts=facts) == answer(mock(choices=share), form, facts=facts)
 
 
 def test_certainty_is_not_moved() -> None:

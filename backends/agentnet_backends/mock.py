@@ -24,7 +24,7 @@ from agentnet.backend import AtOnce, Messages, Reply, Request, Wave
 from agentnet.errors import BackendUnusable, ConfigurationError, RequestRejected, TransientError
 from agentnet.streams import Streams, mix, mixed, uniform, unit
 from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS, INLINE, PROFILES, REASON
-from agentnet_backends.mock_fill import free_text, has_choices_alone, json_text, object_of, shares
+from agentnet_backends.mock_fill import free_text, json_text, object_of, shares
 from agentnet_backends.mock_law import MockOptions, explain, probability, shift, shifted
 from agentnet_backends.mock_words import (
     N_VARIANTS,
@@ -318,8 +318,6 @@ class MockBackend:
             tree = object_of(schema)
             keys = keys_of_decision(tree)
             if not keys:
-                if has_choices_alone(tree):
-                    _refuse_slopes(moved)
                 return _Repertoire((), (), {}, writes=partial(json_text, tree, p, self.options.choices))
         elif kind not in _ABOUT_A_DECISION and rationale != INLINE:
             return _Repertoire((), (), {}, writes=free_text)
@@ -337,7 +335,12 @@ class MockBackend:
         yes = next((answer for answer in answers if answer.casefold() == "yes"), None)
         stated = self.options.choices
         if not stated.keys().isdisjoint(answers) or (yes is None and kind not in _ABOUT_A_DECISION):
-            _refuse_slopes(moved)
+            if moved is not None and kind in _ABOUT_A_DECISION:
+                # Whoever is asked something else beside it may be moved there.
+                raise BackendUnusable(
+                    "backend.slopes moves what decides, whose shares backend.choices fixes here: drop either",
+                    kind="unmoved",
+                )
             return dict(zip(answers, shares(answers, stated), strict=True))
         yes = yes or answers[0]
         others = [answer for answer in answers if answer != yes]
@@ -428,16 +431,6 @@ def _closed(shares: Mapping[str, float]) -> _Repertoire:
     said = tuple((_priced(answer),) * N_VARIANTS for answer in shares)
     logprobs = {answer: math.log(share) if share > 0.0 else -math.inf for answer, share in shares.items()}
     return _Repertoire(tuple(accumulate([*shares.values()][:-1])), said, logprobs)
-
-
-def _refuse_slopes(moved: float | None) -> None:
-    """Let no context seem to move what it does not."""
-    if moved is not None:
-        raise BackendUnusable(
-            "backend.slopes moves a yes, or the first of the choices that decide, and nothing here is one "
-            "whose share backend.choices leaves open: drop either option",
-            kind="unmoved",
-        )
 
 
 def _listed(messages: Messages) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -135,19 +135,6 @@ def _has_fields(node: Schema) -> bool:
     if not isinstance(fields, Mapping) or not fields or not isinstance(required, list):
         return False
     return {*required} <= {*fields}
-
-
-def has_choices_alone(node: object) -> bool:
-    """Say whether something in a schema is chosen from several values, and nothing is a yes or no."""
-    kinds = set(_kinds(node))
-    return "enum" in kinds and "boolean" not in kinds
-
-
-def _kinds(node: object) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        yield "enum" if "enum" in node else str(node.get("type"))
-        for part in (*node.get("properties", {}).values(), *node.get("anyOf", ()), node.get("items")):
-            yield from _kinds(part)
 
 
 def _filled(node: object, ground: _Ground, word: int, where: str) -> object:

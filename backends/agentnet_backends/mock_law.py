@@ -86,8 +86,8 @@ class MockOptions(BaseModel):
         default_probability: The other laws: for requests without a profile.
         slopes: By how much a number of the exposure's context moves the logit of a yes, by its name: with
             ``{"n_shared": 0.8}`` each neighbour who shared multiplies the odds by exp(0.8). A prompt without
-            any context is answered by the law alone; one with a context is refused where nothing in its
-            answer is moved: shares that `choices` fixes, and choices none of which is a yes.
+            any context is answered by the law alone; a decision with a context, whose shares `choices`
+            fixes, is refused.
         choices: Probabilities of answers that are no yes or no, by their texts; those that it does not name
             share the rest of their question equally.
         latency_s: Mean time that a reply takes, in seconds; 0 answers without giving up control.
