@@ -260,6 +260,44 @@ def test_whatever_a_backend_raises_is_told_as_its_own_and_leaves_the_run_resumab
     assert command("run", "--resume", "a", "--quiet").code == 0
 
 
+SLOW = """
+import asyncio
+import signal
+from dataclasses import dataclass
+
+from agentnet.backend import BACKENDS
+
+@dataclass
+class Slow:
+    name: str = "slow"
+    model_name: str = "slow"
+    about = needs = "nothing"
+
+    @classmethod
+    def from_options(cls, options, environ):
+        return cls()
+
+    async def complete(self, request):
+        {press}
+        await asyncio.Event().wait()
+
+    async def aclose(self):
+        pass
+
+BACKENDS.register("slow", Slow)
+"""
+
+
+@pytest.mark.parametrize(
+    "press", ["signal.raise_signal(signal.SIGINT)", "[signal.raise_signal(2) for _ in 'abc']"]
+)
+def test_keys_that_are_pressed_while_a_backend_waits_interrupt_a_probe(command, tmp_path, press):
+    """Asyncio tells the backend by a `CancelledError`, and whoever waits by a statement."""
+    path = write(tmp_path, study=study("", SLOW.format(press=press)))
+    done = command("probe", path, "--backend", "slow", "--check", "order", "--quiet")
+    assert (done.code, done.err.splitlines()[-1]) == (130, "interrupted")
+
+
 LATE = """
     def judge(self, text):
         verdict = super().judge(text)
