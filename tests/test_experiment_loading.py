@@ -298,6 +298,36 @@ def test_keys_that_are_pressed_while_a_backend_waits_interrupt_a_probe(command, 
     assert (done.code, done.err.splitlines()[-1]) == (130, "interrupted")
 
 
+def test_what_plug_ins_print_never_mixes_with_the_json_of_a_command(command, tmp_path):
+    """Also what the modules print that they import, and whoever writes to standard output himself."""
+    noise = "import sys\nprint('heard')\nsys.stdout.write('written')\n"
+    (tmp_path / "noise_of_a_law.py").write_text(noise)
+    law = tmp_path / "odd_law.py"
+    law.write_text(
+        f"sys = __import__('sys')\nsys.path.insert(0, {str(tmp_path)!r})\nimport noise_of_a_law\n{LAW}"
+    )
+    path = write(tmp_path, study=study("    rationale = 'none'\n"))
+    assert command("run", path, "--out", "a", "--quiet").code == 0
+    done = command("fit", "a", "--law", law, "--json", "--bootstraps", "0", "--runs", "2")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)
+    assert "heard" in done.err
+    assert "written" in done.err
+
+
+LAW = """
+from agentnet.analysis.laws import Between, CurveLaw
+
+class Flat(CurveLaw):
+    title = "flat"
+    parameters = {"level": Between(0.05, 1)}
+
+    def curve(self, steps, start, level):
+        print("heard")
+        return level + 0 * steps
+"""
+
+
 LATE = """
     def judge(self, text):
         verdict = super().judge(text)

@@ -16,7 +16,7 @@ _ENOUGH = 3
 def heeding(receive: Callable[[], object]) -> Iterator[None]:
     """Call `receive` for each of these signals while the body runs, in the running event loop.
 
-    A loop that a plug-in blocks, and that has heard none of three, is ended by `KeyboardInterrupt` where it is.
+    A loop that a plug-in blocks, and that heard none of three, is ended by `KeyboardInterrupt` where it is.
     A program that was started to outlive its terminal (``nohup``) ignores that this hangs up, and goes on to.
     """
     loop = asyncio.get_running_loop()

@@ -88,7 +88,6 @@ class Experiment:
     @final
     def under(self, condition: Condition) -> Self:
         """Make the same experiment with the overrides of one condition."""
-        require("conditions" not in condition, "it has conditions of its own; list them as conditions of the run")
         made = type(self)(**{**self.overrides, **condition, "conditions": ({},)})
         made._of_condition = frozenset(condition)  # noqa: SLF001 - of its own class
         return made
