@@ -328,6 +328,25 @@ class Flat(CurveLaw):
 """
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('{"level": Between(0.05, 1)}', '["level"]', "has parameters = ['level']; they are a mapping"),
+        ("Between(0.05, 1)}", "0.5}", "has parameters = {'level': 0.5}; they are a mapping"),
+        ("return level", "level", "the formula of law 'flat' gives None"),
+        ("return level", "steps *= 0.5; return level", "in curve: ValueError: output array is read-only"),
+    ],
+)
+def test_a_law_that_says_wrongly_what_it_is_of_is_told_so(command, tmp_path, old, new, words):
+    path = write(tmp_path, study=study("    rationale = 'none'\n"))
+    assert command("run", path, "--out", "a", "--quiet").code == 0
+    law = tmp_path / "odd_law.py"
+    law.write_text(LAW.replace(old, new))
+    done = command("fit", "a", "--law", law, "--bootstraps", "0", "--runs", "2")
+    assert done.code == 2, done.err
+    assert words in done.err.splitlines()[-1]
+
+
 LATE = """
     def judge(self, text):
         verdict = super().judge(text)
