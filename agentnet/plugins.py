@@ -386,11 +386,14 @@ def is_own(error: BaseException) -> bool:
         return task is None or not task.cancelling()
     if not isinstance(error, KeyboardInterrupt | GeneratorExit):
         return True
-    # What the interpreter raises, it raises at any instruction but that of the statement.
+    # What the interpreter raises, it raises at any instruction but that of the statement; asyncio and this
+    # program raise by one what keys are that it has heard of.
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
+    if trace is None or _home(str(trace.tb_frame.f_globals.get("__name__"))) in _NO_PLUGINS:
+        return False
+    return opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
 
 
 def place_of(error: BaseException) -> tuple[str | None, str] | None:

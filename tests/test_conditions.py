@@ -124,3 +124,12 @@ def test_a_condition_that_would_choose_other_news_is_refused_and_none_is_played_
 def test_conditions_may_name_the_news_that_all_have(play):
     run = play(Small(), Small(items_per_severity=1, steps=3))
     assert run.meta["n_realizations"] == 8
+
+
+def test_conditions_within_a_condition_are_refused(command, tmp_path):
+    (tmp_path / "sizes.py").write_text(FILE)
+    done = command("check", "sizes.py", "-S", 'conditions=[{"degree": 4}, {"conditions": [{"steps": 3}]}]')
+    assert (done.code, done.err.splitlines()[-1]) == (
+        2,
+        "error: condition 1: it has conditions of its own; list them as conditions of the run",
+    )

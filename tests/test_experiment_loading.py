@@ -260,6 +260,93 @@ def test_whatever_a_backend_raises_is_told_as_its_own_and_leaves_the_run_resumab
     assert command("run", "--resume", "a", "--quiet").code == 0
 
 
+SLOW = """
+import asyncio
+import signal
+from dataclasses import dataclass
+
+from agentnet.backend import BACKENDS
+
+@dataclass
+class Slow:
+    name: str = "slow"
+    model_name: str = "slow"
+    about = needs = "nothing"
+
+    @classmethod
+    def from_options(cls, options, environ):
+        return cls()
+
+    async def complete(self, request):
+        {press}
+        await asyncio.Event().wait()
+
+    async def aclose(self):
+        pass
+
+BACKENDS.register("slow", Slow)
+"""
+
+
+@pytest.mark.parametrize(
+    "press", ["signal.raise_signal(signal.SIGINT)", "[signal.raise_signal(2) for _ in 'abc']"]
+)
+def test_keys_that_are_pressed_while_a_backend_waits_interrupt_a_probe(command, tmp_path, press):
+    """Asyncio tells the backend by a `CancelledError`, and whoever waits by a statement."""
+    path = write(tmp_path, study=study("", SLOW.format(press=press)))
+    done = command("probe", path, "--backend", "slow", "--check", "order", "--quiet")
+    assert (done.code, done.err.splitlines()[-1]) == (130, "interrupted")
+
+
+def test_what_plug_ins_print_never_mixes_with_the_json_of_a_command(command, tmp_path):
+    """Also what the modules print that they import, and whoever writes to standard output himself."""
+    noise = "import sys\nprint('heard')\nsys.stdout.write('written')\n"
+    (tmp_path / "noise_of_a_law.py").write_text(noise)
+    law = tmp_path / "odd_law.py"
+    law.write_text(
+        f"sys = __import__('sys')\nsys.path.insert(0, {str(tmp_path)!r})\nimport noise_of_a_law\n{LAW}"
+    )
+    path = write(tmp_path, study=study("    rationale = 'none'\n"))
+    assert command("run", path, "--out", "a", "--quiet").code == 0
+    done = command("fit", "a", "--law", law, "--json", "--bootstraps", "0", "--runs", "2")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)
+    assert "heard" in done.err
+    assert "written" in done.err
+
+
+LAW = """
+from agentnet.analysis.laws import Between, CurveLaw
+
+class Flat(CurveLaw):
+    title = "flat"
+    parameters = {"level": Between(0.05, 1)}
+
+    def curve(self, steps, start, level):
+        print("heard")
+        return level + 0 * steps
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('{"level": Between(0.05, 1)}', '["level"]', "has parameters = ['level']; they are a mapping"),
+        ("Between(0.05, 1)}", "0.5}", "has parameters = {'level': 0.5}; they are a mapping"),
+        ("return level", "level", "the formula of law 'flat' gives None"),
+        ("return level", "steps *= 0.5; return level", "in curve: ValueError: output array is read-only"),
+    ],
+)
+def test_a_law_that_says_wrongly_what_it_is_of_is_told_so(command, tmp_path, old, new, words):
+    path = write(tmp_path, study=study("    rationale = 'none'\n"))
+    assert command("run", path, "--out", "a", "--quiet").code == 0
+    law = tmp_path / "odd_law.py"
+    law.write_text(LAW.replace(old, new))
+    done = command("fit", "a", "--law", law, "--bootstraps", "0", "--runs", "2")
+    assert done.code == 2, done.err
+    assert words in done.err.splitlines()[-1]
+
+
 LATE = """
     def judge(self, text):
         verdict = super().judge(text)

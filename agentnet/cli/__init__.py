@@ -22,6 +22,7 @@ import click
 
 import agentnet
 from agentnet.cli.ending import Wishes, add_traceback_option, told
+from agentnet.cli.terminal import printing_alone
 from agentnet.errors import UserError
 
 COMMANDS: Final = {
@@ -100,6 +101,8 @@ def _imported(name: str) -> click.Command:
     command: click.Command = getattr(import_module(f"agentnet.cli.{module}"), name)
     for each in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):
         add_traceback_option(each)
+        if each.callback is not None:
+            each.callback = printing_alone(each.callback)
     return command
 
 

@@ -14,9 +14,9 @@ import os
 import signal
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -26,6 +26,34 @@ from agentnet.errors import OutputClosed
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+
+class _Aside:
+    """Standard output for what is not printed here: standard error, as `out` may be read by a program."""
+
+    def __init__(self, out: Any) -> None:  # noqa: ANN401 - whatever stands for a standard stream
+        self.out = out
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(sys.stderr, name)
+
+
+def printing_alone(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command be all that prints to standard output: plug-ins and what these import print aside."""
+
+    @wraps(command)
+    def alone(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - click's
+        if None in (sys.stdout, sys.stderr):
+            return command(*arguments, **options)
+        with redirect_stdout(_Aside(_out())):
+            return command(*arguments, **options)
+
+    return alone
+
+
+def _out() -> Any:  # noqa: ANN401 - whatever stands for a standard stream
+    return sys.stdout.out if isinstance(sys.stdout, _Aside) else sys.stdout
+
 
 _GONE = frozenset({errno.EPIPE, errno.EIO})
 
@@ -98,7 +126,7 @@ def redraw(line: str, width: int, *, end: str = "") -> None:
 
 def console(*, width: int | None = None) -> Console:
     """Make a console for tables on standard output, whose texts are `plain` and no markup."""
-    return _plain_console()(width=width, markup=False, emoji=False, highlight=False)
+    return _plain_console()(file=_out(), width=width, markup=False, emoji=False, highlight=False)
 
 
 @cache
@@ -124,12 +152,14 @@ def until_closed(*, err: bool = False) -> Iterator[None]:
 
     Who lives on when the terminal hangs up (``nohup``) also lives on unread.
     """
+    out = _out()
     try:
-        yield
+        with nullcontext() if err else redirect_stdout(out):
+            yield
     except OSError as error:
         if error.errno not in _GONE:
             raise
-        _mute(sys.stderr if err else sys.stdout)
+        _mute(sys.stderr if err else out)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             raise OutputClosed("nobody reads the output any more") from None
 

@@ -127,6 +127,10 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
 
 
 def _under(experiment: Experiment, number: int, condition: Mapping[str, object]) -> Experiment:
+    if "conditions" in condition:
+        raise DesignError(
+            f"condition {number}: it has conditions of its own; list them as conditions of the run"
+        )
     try:
         return experiment.under(condition)
     except DesignError as error:

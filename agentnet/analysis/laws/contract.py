@@ -310,8 +310,14 @@ def _check_formula(law: type[Law]) -> None:
     Raises:
         DesignError: It has no formula, no parameters, or its formula takes others.
     """
-    if not (law.formula and isinstance(law.__dict__.get("parameters"), Mapping)):
+    stated = law.__dict__.get("parameters")
+    if not law.formula or stated is None or hasattr(stated, "__get__"):
         return
+    if not isinstance(stated, Mapping) or not all(isinstance(each, Between) for each in stated.values()):
+        raise DesignError(
+            f"the law {law.name} has parameters = {stated!r:.60}; they are a mapping of names "
+            'to where each lies: {"speed": Between(0, 1)}, or Positive() or Real()'
+        )
     kind = next(base for base in law.__mro__ if "formula" in base.__dict__)
     written, blank = getattr(law, law.formula), getattr(kind, law.formula)
     if written is blank:
@@ -548,7 +554,8 @@ def in_shape(found: object, shape: tuple[int, ...], law: Law) -> NDArray[np.floa
         DesignError: It cannot be: names the law and both shapes.
     """
     try:
-        return np.broadcast_to(np.asarray(found, np.float64), shape)
+        # NumPy takes None for a number that is none.
+        return np.broadcast_to(np.asarray("None" if found is None else found, np.float64), shape)
     except (TypeError, ValueError) as error:
         given = getattr(found, "shape", None) or f"{found!r:.60}"
         raise DesignError(

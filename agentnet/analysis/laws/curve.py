@@ -343,8 +343,11 @@ class _FormulaCurves:
     def curves(self, parameters: Array) -> Array:
         """Evaluate the curves, shape ``(n_fits, n_steps + 1)``."""
         values = {name: parameters[:, [i]] for i, name in enumerate(self.law.parameters)}
+        # What a formula wrote into these, later curves would begin with.
+        steps, start = self.steps.view(), self.start[:, None]
+        steps.flags.writeable = start.flags.writeable = False
         with np.errstate(all="ignore"):
-            found = self.law.curve(self.steps, self.start[:, None], **values)
+            found = self.law.curve(steps, start, **values)
         return in_shape(found, (len(parameters), self.steps.size), self.law)
 
     def with_slopes(self, parameters: Array) -> tuple[Array, Array]:
