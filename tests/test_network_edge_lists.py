@@ -60,6 +60,7 @@ def test_names_may_begin_with_a_sign_of_remarks(write, head):
         ("ana,ben\n# ben,cara\ncara,dan\n", "net.csv", 2, "like a remark and reads as an edge"),
         ("#Flu ana {'x': 1\nana #Flu {}\n", "net.txt", 1, "'#Flu' is a node further down"),
         ("ana,ben\n#cara\n", "net.csv", 2, "an edge needs two node names"),
+        ('#Flu,"ana\nben,#Covid\n', "net.csv", 1, "its quotes are not closed"),
         ("% bip unweighted\n1 1\n2 1\n", "net.txt", 1, "bipartite"),
         ("1 ana\n2 ben\n#\n1 2\n", "net.txt", 3, "Trivial Graph Format"),
     ],

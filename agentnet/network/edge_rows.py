@@ -101,6 +101,9 @@ class EdgeRows:
         if is_blank(line):
             return "\n"
         cells, first = _cut(line, self.delimiter), _cut(data[0], self.delimiter) if data else []
+        if len(cells) < 2:  # with broken quotes it is no remark for that: the reader refuses it
+            mark = None if self.delimiter == " " else self.delimiter
+            cells = [cell.strip() for cell in _ends_of(line).split(mark)]
         is_none = (
             is_remark(line)
             or self.ends is not None
