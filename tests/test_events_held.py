@@ -1,4 +1,4 @@
-"""What is held of events as they are written is what would be read back; what is not is read."""
+"""What is held of events and agents as they are written is what would be read back; what is not is read."""
 
 import asyncio
 import random
@@ -56,7 +56,7 @@ def written(log, *all_rows):
     return held
 
 
-def n_held(log, held):
+def n_held(log, held, table="events"):
     """Make sure that a log is the same with what is held and without; count the blocks that are not read."""
     found = []
 
@@ -65,8 +65,8 @@ def n_held(log, held):
         found.append(block)
         return block
 
-    assert [block.hashed() for block in blocks(log, "events", held=given)] == [
-        block.hashed() for block in blocks(log, "events")
+    assert [block.hashed() for block in blocks(log, table, held=given)] == [
+        block.hashed() for block in blocks(log, table)
     ]
     return len(found) - found.count(None)
 
@@ -129,3 +129,49 @@ def test_a_log_is_sealed_as_by_reading_also_where_a_row_of_a_block_came_alone(ne
     asyncio.run(play())
     assert changed_tables(Run(folder)) == []
     assert Run(folder).meta["checksums"]["tables"]["events"].startswith("blocks ")
+
+
+N_AGENTS = AGENTS_EACH + 1000
+PROFILES = [f"{agent * 7 % 32:05b}" for agent in range(N_AGENTS)]
+THEY = ("usual agents", Columns(N_AGENTS, (repeat(0), range(N_AGENTS), PROFILES)))
+ENGAGED = ("engagements", [(1, 0, 5), (1, 0, N_AGENTS - 1), (2, 0, 7), (3, 0, 5)])
+
+
+@pytest.mark.parametrize(
+    ("given", "n_blocks"),
+    [
+        ([THEY], 2),
+        ([THEY, ENGAGED, ("engagements", [(4, 0, agent) for agent in range(8, N_AGENTS, 3)])], 2),
+        ([("engagements", [(1, 0, 5)]), None, THEY, ("engagements", [(2, 1, 9)])], 2),
+        ([THEY, ("engagements", [(1, 0, -1)])], 0),
+        ([THEY, ("engagements", [(1, 0, N_AGENTS)])], 0),
+        ([THEY, None, ("usual agents", Columns(N_AGENTS, (repeat(0), range(N_AGENTS), PROFILES[::-1])))], 0),
+        ([("agents", [(0, 3, "11111", None, "{}", None, None)]), THEY], 0),
+        ([THEY, None, ("usual agents", [(0, N_AGENTS, "11111")])], 0),
+        ([("usual agents", Columns(N_AGENTS, (repeat(0), range(1, N_AGENTS + 1), PROFILES)))], 0),
+        ([("usual agents", Columns(N_AGENTS, (repeat(0), range(N_AGENTS), [*map(int, PROFILES)])))], 0),
+        ([THEY, ("engagements", [(1.5, 0, 5)])], 1),
+        # A text with half of a character has the rows beside it written one by one.
+        ([THEY, None, ENGAGED, ("models", [(0, 0, chr(0xD83D), "")])], None),
+    ],
+)
+def test_agents_that_are_held_are_as_they_end(new_log, given, n_blocks):
+    folder = new_log()
+
+    async def play():
+        async with EventLog(folder) as log:
+            for each in given:
+                if each is None:
+                    await log.flush()
+                else:
+                    log.add(*each)
+            await log.flush()
+            held = log._writer.held
+            assert (n_blocks is None) == (held is None)
+            with closing(sqlite3.connect(log.path)) as connection:
+                assert held is None or n_held(connection, held, "agents") == n_blocks
+            await log.finish()
+
+    asyncio.run(play())
+    assert changed_tables(Run(folder)) == []
+    assert Run(folder).meta["checksums"]["tables"]["agents"].startswith("blocks ")

@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import subprocess
+import sys
 
 import networkx as nx
 import numpy as np
@@ -252,6 +254,36 @@ def test_facts_tell_what_a_network_is():
     assert facts.degree == (0, 1.0, 2)
     assert facts.first_names == ("a", "b", "c", "d", "e")
     assert facts_of(Network.from_networkx(KARATE)).n_components == nx.number_connected_components(KARATE)
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        nx.empty_graph(3),
+        nx.star_graph(500),
+        nx.cycle_graph(128),
+        nx.cycle_graph(3000),
+        nx.path_graph(3000),
+        nx.disjoint_union_all([nx.complete_graph(n) for n in (1, 2, 3, 1)]),
+        nx.disjoint_union_all([nx.path_graph(2)] * 500),
+        nx.gnm_random_graph(2000, 2000, seed=3),
+        nx.random_regular_graph(3, 500, seed=4),
+        nx.gnm_random_graph(500, 400, seed=5, directed=True),
+    ],
+    ids=str,
+)
+def test_components_are_counted_however_far_one_has_to_go(graph):
+    network = Network.from_networkx(graph, heard="source" if graph.is_directed() else None)
+    assert facts_of(network).n_components == nx.number_connected_components(graph.to_undirected())
+
+
+def test_a_network_that_is_seen_at_a_few_looks_is_told_without_scipy():
+    code = (
+        "import sys; from agentnet.network import facts_of, random_regular; "
+        "facts = facts_of(random_regular(2000, 5, seed=1)); print(facts.n_components, 'scipy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "False"]
 
 
 @pytest.mark.parametrize("suffix", ["pairs", 3, [".pairs"]])

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentnet.errors import RunFolderError
 from agentnet.events.blocks import LAYOUTS, MARSHAL_FORMAT, Block, NotNumbers, blocks, rest_of
@@ -34,10 +34,12 @@ from agentnet.events.digest import (
     digest,
     spelled_of,
 )
-from agentnet.events.held import Held
 from agentnet.events.read import Run, is_closed_for_good
 from agentnet.events.schema import TABLES, VIEW_ORDER, VIEWS, columns
 from agentnet.vocabulary import ANSWER_KINDS
+
+if TYPE_CHECKING:
+    from agentnet.events.held import Held
 
 BY_REALIZATION = tuple(table for table in TABLES if columns(table)[0] == "realization")
 """Tables of which the log of a shard has the rows of its realizations, as the merged log has them."""

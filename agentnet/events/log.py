@@ -114,6 +114,8 @@ _INTO_EVENTS = {
 }
 """The columns that these statements write."""
 
+_INTO_AGENTS = {_STATEMENTS["agents"], _STATEMENTS["usual agents"]}
+
 Recorded = dict[tuple[str, int], dict[tuple[int, int, int], int]]
 """(kind, step) -> (agent, source, repeat) -> 1 yes, 0 no, -1 missing."""
 
@@ -252,7 +254,8 @@ class EventLog:
             self.journal_mode = str(connection.execute("PRAGMA journal_mode").fetchone()[0])
             self._next_reply = 1 + number_of(connection, "SELECT MAX(reply) FROM replies")
             self._prompts = {number for (number,) in connection.execute("SELECT prompt FROM prompts")}
-            is_empty = not number_of(connection, "SELECT EXISTS (SELECT 1 FROM events)")
+            there = "SELECT EXISTS (SELECT 1 FROM events UNION ALL SELECT 1 FROM agents)"
+            is_empty = not number_of(connection, there)
             held = Held(connection) if is_empty else None
         except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
@@ -470,7 +473,7 @@ class Writer(threading.Thread):
         path: The SQLite file.
         connection: A connection to it by `connect`; closed in the end.
         group_rows: Rows a commit takes at most, beyond the first group's.
-        held: What is to hold events; None where some were written before.
+        held: What is to hold events and agents; None where some were written before.
 
     Attributes:
         error: The first thing that went wrong; None so far.
@@ -534,6 +537,7 @@ class Writer(threading.Thread):
                 self._commit(groups, self._all_at_once)
             except _OF_A_ROW:
                 self._commit(groups, self._one_by_one)
+                self.held = None
             else:
                 self._hold(groups)
             # A file that is gone takes rows all the same, and whoever asks on pays for what nobody will find.
@@ -546,7 +550,14 @@ class Writer(threading.Thread):
     def _hold(self, groups: list[Group]) -> None:
         """Hold what was committed and may be."""
         for statement, rows in chain.from_iterable(group.rows for group in groups):
-            if self.held and isinstance(rows, Columns) and rows.are_all and statement in _INTO_EVENTS:
+            if self.held is None:
+                return
+            if statement in _INTO_AGENTS:
+                columns = rows.columns if isinstance(rows, Columns) else [*zip(*rows, strict=True)]
+                self.held.add_agents(columns)
+            elif statement == _STATEMENTS["engagements"]:
+                self.held.engage(rows)
+            elif isinstance(rows, Columns) and rows.are_all and statement in _INTO_EVENTS:
                 self.held.add(dict(zip(_INTO_EVENTS[statement], rows.columns, strict=True)))
 
     def _commit(self, groups: list[Group], execute: Callable[[str, Rows], object]) -> None:

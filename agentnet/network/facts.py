@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agentnet.network.graph import Network
 
 _N_NAMES = 5
+_MOST_LOOKS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,41 @@ def facts_of(network: Network) -> NetworkFacts:
 
 
 def _n_components(network: Network) -> int:
+    # Most are found in a few looks, a fifth of the time of importing SciPy even with a million agents.
+    if not network.is_directed and (found := _n_components_near(network)) is not None:
+        return found
     from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import breadth_first_order, connected_components
+    from scipy.sparse.csgraph import connected_components
 
     arcs = (np.ones(len(network.indices), dtype=np.int8), network.indices, network.indptr)
     matrix = csr_array(arcs, shape=(network.n_agents, network.n_agents))
-    # Most are one component, and to see that takes a third of the time of numbering them.
-    if not network.is_directed:
-        reached = breadth_first_order(matrix, 0, return_predecessors=False)
-        if len(reached) == network.n_agents:
-            return 1
     return int(connected_components(matrix, directed=False)[0])
+
+
+def _n_components_near(network: Network) -> int | None:
+    """Count the components of an undirected network, going from agents to all whom they hear at once.
+
+    Returns:
+        Their number; None where that takes many looks: on a ring each look finds two agents.
+    """
+    begin, degree = network.indptr[:-1], network.degree
+    is_reached = degree == 0
+    n_found = int(is_reached.sum())
+    n_left, latest = network.n_agents - n_found, np.empty(0, dtype=np.int64)
+    for _ in range(_MOST_LOOKS):
+        if not n_left:
+            return n_found
+        before = is_reached.copy()
+        if len(latest):
+            ends = degree[latest].cumsum()
+            slots = np.repeat(begin[latest] + degree[latest] - ends, degree[latest]) + np.arange(ends[-1])
+            is_reached[network.indices[slots]] = True
+        else:
+            is_reached[is_reached.argmin()] = True
+            n_found += 1
+        latest = np.flatnonzero(is_reached & ~before)
+        n_left -= len(latest)
+    return None
 
 
 def _beyond_size(network: Network) -> Iterator[str]:
