@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from agentnet import Run
+from agentnet.events.spending import cost_words
 from agentnet.report.log_facts import read_facts
-from agentnet.report.words import cost_words
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 

@@ -175,3 +175,8 @@ def test_agents_that_are_held_are_as_they_end(new_log, given, n_blocks):
     asyncio.run(play())
     assert changed_tables(Run(folder)) == []
     assert Run(folder).meta["checksums"]["tables"]["agents"].startswith("blocks ")
+
+
+def test_nothing_is_walked_between_agents_that_are_far_apart(log):
+    far = [n // (N_ROWS // 2) * (1 << 50) for n in range(N_ROWS)]
+    assert n_held(log, written(log, some_rows(agent=far, source=list(range(N_ROWS))))) == 2

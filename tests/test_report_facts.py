@@ -22,6 +22,7 @@ from agentnet.asking_rules import ASKING_RULES
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import Run
+from agentnet.events.spending import cost_words
 from agentnet.network import Network
 from agentnet.report import Options, make_report
 from agentnet.report.log_facts import read_facts
@@ -29,7 +30,6 @@ from agentnet.report.log_tables import costs_table, troubles_table
 from agentnet.report.part import Part, Place, more_tables
 from agentnet.report.ratio_tables import ratios_table
 from agentnet.report.tables import Table, known_interval, spelled_cell
-from agentnet.report.words import cost_words
 
 SMALL: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 3, "repeats": 1, "items_per_severity": 1}
 FEW = Options(laws=("one_rate",), n_bootstrap=0, n_runs=2, figures=False, n_decisions=4)

@@ -54,7 +54,7 @@ def test_the_list_of_runs_loads_the_reader_of_logs_but_no_numbers_and_settings_o
     (folder.parent / "runs").mkdir()
     folder.rename(folder.parent / "runs" / "a")
     found = loaded(folder.parent, "ls")
-    ours = {"cli", "config", "errors", "events", "html", "later", "vocabulary"}
+    ours = {"cli", "config", "errors", "events", "html", "later", "plugins", "vocabulary"}
     assert rooms(found) == {"click", "rich", *ours}
     assert not found & {"agentnet.events.log", "agentnet.events.opening", "agentnet.events.export"}
     (folder.parent / "agentnet.toml").write_text("seed = 1")

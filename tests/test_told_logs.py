@@ -671,7 +671,7 @@ def test_thousands_are_spelled_in_one_way(play: Callable[..., Run], tmp_path: Pa
 
 
 def test_one_is_not_counted_as_several(play: Callable[..., Run]) -> None:
-    from agentnet.report.words import cost_words
+    from agentnet.events.spending import cost_words
 
     run = play(CascadeExperiment(n_agents=1, network="complete", steps=1, repeats=1, items_per_severity=1))
     (part,) = make_report([run], Options(figures=False)).parts

@@ -165,8 +165,7 @@ def _counted(run: Run) -> dict[str, Any]:
 
 def _took(run: Run) -> dict[str, Any]:
     from agentnet.events import is_played
-    from agentnet.report.log_facts import read_spending
-    from agentnet.report.words import cost_words
+    from agentnet.events.spending import cost_words, read_spending
 
     with run.snapshot() as connection:
         is_on = is_played(run.folder)

@@ -337,8 +337,7 @@ def say(line: str) -> None:
 
 
 def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
-    from agentnet.report.log_facts import read_spending
-    from agentnet.report.words import cost_words
+    from agentnet.events.spending import cost_words, read_spending
 
     run = Run(prepared.folder)
     meta = run.meta

@@ -80,13 +80,12 @@ class Held:
         """
         lead = tuple(_first(columns[name]) for name in LAYOUTS["events"].shared)
         agents = np.array(columns["agent"])
-        least = int(agents[0]) // AGENTS_EACH * AGENTS_EACH
-        marks = np.arange(least, int(agents[-1]) + 1 + AGENTS_EACH, AGENTS_EACH)
-        ends = np.searchsorted(agents, marks).tolist()
-        for mark, begin, end in zip(marks.tolist(), ends, ends[1:], strict=False):
+        marks = np.unique(agents // AGENTS_EACH) * AGENTS_EACH
+        begins, ends = (np.searchsorted(agents, at).tolist() for at in (marks, marks + AGENTS_EACH))
+        for mark, begin, end in zip(marks.tolist(), begins, ends, strict=True):
             key = (*lead, mark, mark + AGENTS_EACH)
             pieces = self._pieces.setdefault(key, [])
-            if pieces is not None and begin < end:
+            if pieces is not None:
                 piece = self._piece(columns, slice(begin, end), pieces)
                 self._pieces[key] = None if piece is None else [*pieces, piece]
 

@@ -18,7 +18,6 @@ from agentnet.errors import RunFolderError, UserError
 from agentnet.events.digest import digest
 from agentnet.events.schema import READABLE, SCHEMA_VERSION, TABLES, VIEWS, shadows, unknown_columns
 from agentnet.html import html_table
-from agentnet.plugins import is_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +87,8 @@ class _Recorded(dict[str, Any]):
 
     def check(self, kinds: Mapping[str, Any]) -> None:
         """Make sure that what is there is of its kind."""
+        from agentnet.plugins import is_of
+
         for key in kinds:
             if key in self and not is_of(kinds[key], self[key]):
                 raise self.damage(key)

@@ -17,13 +17,13 @@ from importlib.resources import files
 from typing import Any, Final
 
 from agentnet.events.conditions import in_words
+from agentnet.events.spending import cost_words
 from agentnet.report.figures.words import capitalized, counted, listed
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import when
 from agentnet.report.tables import Table
 from agentnet.report.words import (
     backends_of,
-    cost_words,
     declared_answers,
     numbers_words,
     sampler_words,

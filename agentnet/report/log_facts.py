@@ -23,7 +23,7 @@ from agentnet.events import Run
 from agentnet.events.conditions import Condition, condition_of
 from agentnet.events.digest import digest
 from agentnet.events.schema import OF_PEOPLE
-from agentnet.events.spent import Use, spent_so_far
+from agentnet.events.spending import BY_RULES, Spending, read_spending
 from agentnet.guesses import Guesses, read_guesses
 from agentnet.news import TABLE, told_of
 from agentnet.probe.card import FILE as PROBE
@@ -48,9 +48,8 @@ SELECT realization, kind, COUNT(*), COALESCE(SUM(decision = 1), 0), COALESCE(SUM
        COUNT(missing)
 FROM events GROUP BY realization, kind ORDER BY kind
 """
-_BY_RULES = f"SELECT reply FROM replies WHERE model GLOB '{OF_A_RULE}*'"  # noqa: S608 - our own
 _RULED = f"""
-SELECT realization, COUNT(*) FROM events WHERE kind <> '{REASON}' AND reply IN ({_BY_RULES}) GROUP BY 1
+SELECT realization, COUNT(*) FROM events WHERE kind <> '{REASON}' AND reply IN ({BY_RULES}) GROUP BY 1
 """  # noqa: S608 - our own
 _BEGUN = "SELECT realization, news FROM realizations"
 _MISSING = """
@@ -61,13 +60,6 @@ _MODELS = f"""
 SELECT r.model, COALESCE(r.fingerprint, ''), SUM(n) FROM replies r
 JOIN (SELECT reply, COUNT(*) AS n FROM events WHERE reply IS NOT NULL GROUP BY reply) USING (reply)
 WHERE r.model NOT GLOB '{OF_A_RULE}*' GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
-"""  # noqa: S608 - our own
-_USE = f"""
-SELECT COALESCE(SUM(cached), 0), COALESCE(SUM(asks = 0), 0), COALESCE(SUM(MAX(asks - 1, 0)), 0),
-       COUNT(*) - COUNT(prompt_tokens),
-       AVG(took_s), MAX(took_s), MIN(at), MAX(at)
-FROM (SELECT *, CASE WHEN cached = 0 AND (reply IS NULL OR reply NOT IN ({_BY_RULES})) THEN latency_s END
-             AS took_s FROM events)
 """  # noqa: S608 - our own
 _TROUBLES = """
 SELECT kind, trouble_kind, COUNT(*), MIN(trouble) FROM troubles GROUP BY kind, trouble_kind
@@ -119,51 +111,6 @@ class Asked:
     n_yes: int
     n_no: int
     n_missing: int
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """What a run took.
-
-    Attributes:
-        calls: Calls to the model, failed ones included.
-        prompt_tokens: Tokens in.
-        completion_tokens: Tokens out.
-        dollars: US dollars; None if unknown.
-        unmetered: Calls whose tokens were estimated, because the server did not count them.
-        noted: Whether that is what the run itself noted at its end, not what its events add up to.
-        recorded: Calls, tokens in and tokens out of the recorded answers alone; None where servers did not
-            count the tokens of all of them.
-        from_cache: Answers that were remembered and cost nothing.
-        reused: Answers that an earlier one to the same question, by the same model as it was, stood in for.
-        extra_asks: Questions that were asked again after unusable replies.
-        mean_latency_s: Mean time from question to answer, of those that were no memory and no rule's; None
-            without any.
-        longest_latency_s: The longest, likewise.
-    """
-
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    dollars: float | None
-    unmetered: int
-    noted: bool
-    recorded: Use | None
-    from_cache: int
-    reused: int
-    extra_asks: int
-    mean_latency_s: float | None
-    longest_latency_s: float | None
-
-    @property
-    def has_bounds(self) -> bool:
-        """Whether tokens of calls without a recorded answer are part of it, at the most that they can be."""
-        return self.recorded is not None and any(
-            took > answered
-            for took, answered in zip(
-                (self.prompt_tokens, self.completion_tokens), self.recorded[1:], strict=True
-            )
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -581,34 +528,6 @@ def _checked(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     ):
         meta[key]
     return meta
-
-
-def read_spending(
-    connection: sqlite3.Connection, *, is_played: bool = False
-) -> tuple[Spending, float | None, float | None]:
-    """Take what the run noted in the end, or add its events up; and when the first and last answers came.
-
-    Args:
-        connection: To its log.
-        is_played: Whether it is played meanwhile, so that nothing of what was pledged is lost to a kill.
-    """
-    cached, reused, extra_asks, uncounted, mean, longest, first, last = connection.execute(_USE).fetchone()
-    so_far = spent_so_far(connection, is_played=is_played)
-    found = Spending(
-        calls=so_far.use.calls,
-        prompt_tokens=so_far.use.prompt_tokens,
-        completion_tokens=so_far.use.completion_tokens,
-        dollars=so_far.dollars,
-        unmetered=so_far.unmetered if so_far.is_noted else uncounted,
-        noted=so_far.is_noted,
-        recorded=None if uncounted else so_far.recorded,
-        from_cache=cached,
-        reused=reused,
-        extra_asks=extra_asks,
-        mean_latency_s=mean,
-        longest_latency_s=longest,
-    )
-    return found, first, last
 
 
 def _troubles(connection: sqlite3.Connection) -> tuple[Trouble, ...]:

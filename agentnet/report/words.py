@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from agentnet.events.spending import cost_words
 from agentnet.report import paper
 from agentnet.report.figures.words import counted, listed, percent
-from agentnet.report.log_facts import LogFacts, Spending
+from agentnet.report.log_facts import LogFacts
 from agentnet.vocabulary import AFTERWARDS, DECISION_KINDS, INLINE, OF_A_RULE, REASON, WITHOUT
 
 
@@ -40,16 +41,6 @@ def asked_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[s
         yield f"{counted(by_rules, f'more {thing}')} came from rules of the experiment, at no call"
     whose = f"All {facts.n_conditions} conditions of the run" if one_of_many else "That"
     yield f"{whose} took {cost_words(facts.spending)}"
-
-
-def cost_words(spent: Spending) -> str:
-    """Say what a run took."""
-    money = "at an unknown price" if spent.dollars is None else f"for {spent.dollars:,.4f} US dollars"
-    most = "at most " if spent.has_bounds else ""
-    return (
-        f"{most}{counted(spent.calls, 'call')}, {counted(spent.prompt_tokens, 'prompt token')} and "
-        f"{counted(spent.completion_tokens, 'completion token')}, {money}"
-    )
 
 
 def sources_words(facts: LogFacts) -> str:

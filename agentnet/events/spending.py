@@ -1,0 +1,108 @@
+"""What a run took, as its report, its last lines and `agentnet show` tell it."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from agentnet.events.spent import Use, spent_so_far
+from agentnet.vocabulary import OF_A_RULE
+
+BY_RULES = f"SELECT reply FROM replies WHERE model GLOB '{OF_A_RULE}*'"  # noqa: S608 - our own
+"""Replies that no model gave."""
+
+_USE = f"""
+SELECT COALESCE(SUM(cached), 0), COALESCE(SUM(asks = 0), 0), COALESCE(SUM(MAX(asks - 1, 0)), 0),
+       COUNT(*) - COUNT(prompt_tokens),
+       AVG(took_s), MAX(took_s), MIN(at), MAX(at)
+FROM (SELECT *, CASE WHEN cached = 0 AND (reply IS NULL OR reply NOT IN ({BY_RULES})) THEN latency_s END
+             AS took_s FROM events)
+"""  # noqa: S608 - our own
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What a run took.
+
+    Attributes:
+        calls: Calls to the model, failed ones included.
+        prompt_tokens: Tokens in.
+        completion_tokens: Tokens out.
+        dollars: US dollars; None if unknown.
+        unmetered: Calls whose tokens were estimated, because the server did not count them.
+        noted: Whether that is what the run itself noted at its end, not what its events add up to.
+        recorded: Calls, tokens in and tokens out of the recorded answers alone; None where servers did not
+            count the tokens of all of them.
+        from_cache: Answers that were remembered and cost nothing.
+        reused: Answers that an earlier one to the same question, by the same model as it was, stood in for.
+        extra_asks: Questions that were asked again after unusable replies.
+        mean_latency_s: Mean time from question to answer, of those that were no memory and no rule's; None
+            without any.
+        longest_latency_s: The longest, likewise.
+    """
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    dollars: float | None
+    unmetered: int
+    noted: bool
+    recorded: Use | None
+    from_cache: int
+    reused: int
+    extra_asks: int
+    mean_latency_s: float | None
+    longest_latency_s: float | None
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether tokens of calls without a recorded answer are part of it, at the most that they can be."""
+        return self.recorded is not None and any(
+            took > answered
+            for took, answered in zip(
+                (self.prompt_tokens, self.completion_tokens), self.recorded[1:], strict=True
+            )
+        )
+
+
+def read_spending(
+    connection: sqlite3.Connection, *, is_played: bool = False
+) -> tuple[Spending, float | None, float | None]:
+    """Take what the run noted in the end, or add its events up; and when the first and last answers came.
+
+    Args:
+        connection: To its log.
+        is_played: Whether it is played meanwhile, so that nothing of what was pledged is lost to a kill.
+    """
+    cached, reused, extra_asks, uncounted, mean, longest, first, last = connection.execute(_USE).fetchone()
+    so_far = spent_so_far(connection, is_played=is_played)
+    found = Spending(
+        calls=so_far.use.calls,
+        prompt_tokens=so_far.use.prompt_tokens,
+        completion_tokens=so_far.use.completion_tokens,
+        dollars=so_far.dollars,
+        unmetered=so_far.unmetered if so_far.is_noted else uncounted,
+        noted=so_far.is_noted,
+        recorded=None if uncounted else so_far.recorded,
+        from_cache=cached,
+        reused=reused,
+        extra_asks=extra_asks,
+        mean_latency_s=mean,
+        longest_latency_s=longest,
+    )
+    return found, first, last
+
+
+def cost_words(spent: Spending) -> str:
+    """Say what a run took."""
+    money = "at an unknown price" if spent.dollars is None else f"for {spent.dollars:,.4f} US dollars"
+    most = "at most " if spent.has_bounds else ""
+    calls, asked, answered = (
+        f"{number:,} {thing}{'' if number == 1 else 's'}"
+        for number, thing in (
+            (spent.calls, "call"),
+            (spent.prompt_tokens, "prompt token"),
+            (spent.completion_tokens, "completion token"),
+        )
+    )
+    return f"{most}{calls}, {asked} and {answered}, {money}"
