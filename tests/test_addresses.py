@@ -102,7 +102,7 @@ def digest(outcome):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_stands_at_an_address_is_played_executed_once_and_gone_on_with(kind, play, command):
     whole = play(*KINDS[kind], "--out", "whole")
-    assert whole.out.count("executed") == 1
+    assert whole.err.count("executed") == 1
     assert play(*KINDS[kind], "--out", "cut", "--max-calls", "5").code == 3
     on = command("run", "--resume", "cut", "--quiet", "--json", "--max-calls", 10_000)
     assert digest(on) == digest(whole)

@@ -6,7 +6,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -31,7 +32,10 @@ Row = tuple[int, int, str, int, int | None, str, int | None, str | None, str | N
 
 
 class Rows:
-    """Stands for a run whose answers are given."""
+    """Stands for a run of two conditions whose answers are given."""
+
+    folder = Path("run")
+    meta: ClassVar = {"experiment": {"design": [{"n": 1}, {"n": 2}], "conditions": [{"n": 1}, {"n": 2}]}}
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = rows

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentnet import Run
+from agentnet.analysis import LAWS
 from agentnet.errors import DesignError, UserError
 from agentnet.experiment import Source
 
@@ -298,6 +299,7 @@ def test_keys_that_are_pressed_while_a_backend_waits_interrupt_a_probe(command, 
     assert (done.code, done.err.splitlines()[-1]) == (130, "interrupted")
 
 
+@pytest.mark.usefixtures("_no_law_left")
 def test_what_plug_ins_print_never_mixes_with_the_json_of_a_command(command, tmp_path):
     """Also what the modules print that they import, and whoever writes to standard output himself."""
     noise = "import sys\nprint('heard')\nsys.stdout.write('written')\n"
@@ -315,6 +317,13 @@ def test_what_plug_ins_print_never_mixes_with_the_json_of_a_command(command, tmp
     assert "written" in done.err
 
 
+@pytest.fixture
+def _no_law_left():
+    yield
+    if "flat" in set(LAWS):
+        LAWS.remove("flat")
+
+
 LAW = """
 from agentnet.analysis.laws import Between, CurveLaw
 
@@ -328,6 +337,7 @@ class Flat(CurveLaw):
 """
 
 
+@pytest.mark.usefixtures("_no_law_left")
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

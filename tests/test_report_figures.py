@@ -491,7 +491,7 @@ def test_missing_answers_are_drawn_as_shares(tables: RunTables) -> None:
     assert np.allclose(heights, (missing / asked).T.ravel())
     assert f"Reasons: invalid {tables.n_missing}" in sketch.caption
     assert f"11111 {missing[31, 1]} of {asked[31, 1]}" in sketch.alternative
-    assert f"peaceful: {missing[:, 0].sum()} of {asked[:, 0].sum()}" in sketch.alternative
+    assert f"peaceful: {missing[:, 0].sum()} of {asked[:, 0].sum():,}" in sketch.alternative
 
 
 def test_no_missing_answers_are_not_drawn() -> None:

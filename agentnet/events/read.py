@@ -18,6 +18,7 @@ from agentnet.errors import RunFolderError, UserError
 from agentnet.events.digest import digest
 from agentnet.events.schema import READABLE, SCHEMA_VERSION, TABLES, VIEWS, shadows, unknown_columns
 from agentnet.html import html_table
+from agentnet.vocabulary import EVALUATION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,7 @@ _EXPERIMENT: Mapping[str, Any] = {
 }
 _INTERVIEWS: Mapping[str, Any] = {
     **dict.fromkeys(("rules", "databases"), list[Mapping[str, Any]]),
-    **dict.fromkeys(("evaluation", "bank", "system_messages"), list[list[Any]]),
+    **dict.fromkeys((EVALUATION, "bank", "system_messages"), list[list[Any]]),
     "embedder": Mapping[str, Any],
 }
 _SETTINGS: Mapping[str, Any] = dict.fromkeys(("backend", "engine", "news", "sampler"), Mapping[str, Any])

@@ -93,7 +93,7 @@ def ratio_sketch(
     """
     if not (ratios.n_yes + ratios.n_no).any():
         n_missing = counted(int(ratios.n_missing.sum()), "answer")
-        return f"None of {n_missing:,} of {cleaned(ratios.run)} can be used."
+        return f"None of {n_missing} of {cleaned(ratios.run)} can be used."
     arranged = Arranged.of(ratios, groups)
     words = _in_words(ratios, arranged, groups)
     return Drawn(_drawn(ratios, arranged), _caption(ratios, arranged, groups, n_wanted), words)
