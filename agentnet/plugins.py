@@ -39,16 +39,31 @@ from dis import opname
 from functools import lru_cache, partial
 from hashlib import sha256
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from numbers import Integral, Real
 from pathlib import Path
 from pkgutil import iter_modules
 from traceback import walk_tb
 from types import ModuleType, UnionType
-from typing import Any, Final, Generic, Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from agentnet.errors import PluginError, UserError, near_miss
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Plugin = TypeVar("Plugin")
 Defined = TypeVar("Defined")
@@ -547,7 +562,7 @@ class Installed(Generic[Plugin]):
         return cast(Plugin, plugin)
 
 
-_Entry = tuple[EntryPoint, tuple[str, str]]
+_Entry: TypeAlias = "tuple[EntryPoint, tuple[str, str]]"
 
 
 @lru_cache
@@ -556,6 +571,8 @@ def _entries(group: str, path: tuple[str, ...]) -> tuple[_Entry, ...]:  # noqa: 
 
     Looking takes 20 ms and reading who brings them 10 more, and a run looks up for each realization.
     """
+    from importlib.metadata import entry_points
+
     found = entry_points(group=group)
     return tuple((each, (each.dist.name, each.dist.version) if each.dist else ("?", "?")) for each in found)
 
