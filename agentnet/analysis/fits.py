@@ -352,7 +352,7 @@ def plain(value: Any, where: str = "it") -> Any:  # noqa: ANN401 - from anything
     """Spell a value in the types that JSON has.
 
     Args:
-        value: What is spelled, with mappings, lists, arrays and dataclasses in it.
+        value: What is spelled, with mappings, lists, arrays, dataclasses and named tuples in it.
         where: What it is called in messages.
 
     Raises:
@@ -364,6 +364,8 @@ def plain(value: Any, where: str = "it") -> Any:  # noqa: ANN401 - from anything
     """
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: plain(getattr(value, each.name), where) for each in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict(), where)
     if isinstance(value, Mapping):
         names = [str(plain(key, f"a key of {where}")) for key in value]
         if len({*names}) < len(names):

@@ -165,12 +165,13 @@ def _counted(run: Run) -> dict[str, Any]:
 
 def _took(run: Run) -> dict[str, Any]:
     from agentnet.events import is_played
-    from agentnet.events.spending import cost_words, read_spending
+    from agentnet.events.spending import cost_words, took_of
 
     with run.snapshot() as connection:
         is_on = is_played(run.folder)
-        spent, took = spent_so_far(connection, is_played=is_on), read_spending(connection, is_played=is_on)[0]
         ((n_uncounted,),) = connection.execute(UNCOUNTED)
+        spent = spent_so_far(connection, is_played=is_on)
+        took = took_of(spent, n_uncounted)
         used = tokens_by_voice(connection) if spent.use == spent.recorded else {}
     dollars = cost(run, spent, n_uncounted, used)
     known = None if isinstance(dollars, str) else dollars

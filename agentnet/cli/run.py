@@ -34,7 +34,7 @@ from agentnet.config import (
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import Run
 from agentnet.events.read import is_unmerged
-from agentnet.events.spent import UNCOUNTED
+from agentnet.events.spent import UNCOUNTED, spent_so_far
 from agentnet.experiment import Source
 from agentnet.families import Estimate
 from agentnet.runner import Prepared, prepare
@@ -337,12 +337,13 @@ def say(line: str) -> None:
 
 
 def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
-    from agentnet.events.spending import cost_words, read_spending
+    from agentnet.events.spending import cost_words, took_of
 
     run = Run(prepared.folder)
     meta = run.meta
     with run.snapshot() as connection:
-        spent, *_ = read_spending(connection)
+        ((n_uncounted,),) = connection.execute(UNCOUNTED)
+        spent = took_of(spent_so_far(connection), n_uncounted)
     result = {
         "run": str(prepared.folder),
         "status": meta["status"],
@@ -352,7 +353,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "calls": spent.calls,
         "prompt_tokens": spent.prompt_tokens,
         "completion_tokens": spent.completion_tokens,
-        "uncounted_answers": run.rows(UNCOUNTED)[1][0][0],
+        "uncounted_answers": n_uncounted,
         "estimated_calls": spent.unmetered,
         "dollars": spent.dollars,
         "took": cost_words(spent),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from agentnet.events.spent import Use, spent_so_far
+from agentnet.events.spent import UNCOUNTED, SpentSoFar, Use, spent_so_far
 from agentnet.vocabulary import OF_A_RULE
 
 BY_RULES = f"SELECT reply FROM replies WHERE model GLOB '{OF_A_RULE}*'"  # noqa: S608 - our own
@@ -13,7 +13,6 @@ BY_RULES = f"SELECT reply FROM replies WHERE model GLOB '{OF_A_RULE}*'"  # noqa:
 
 _USE = f"""
 SELECT COALESCE(SUM(cached), 0), COALESCE(SUM(asks = 0), 0), COALESCE(SUM(MAX(asks - 1, 0)), 0),
-       COUNT(*) - COUNT(prompt_tokens),
        AVG(took_s), MAX(took_s), MIN(at), MAX(at)
 FROM (SELECT *, CASE WHEN cached = 0 AND (reply IS NULL OR reply NOT IN ({BY_RULES})) THEN latency_s END
              AS took_s FROM events)
@@ -21,8 +20,8 @@ FROM (SELECT *, CASE WHEN cached = 0 AND (reply IS NULL OR reply NOT IN ({BY_RUL
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
-    """What a run took.
+class Took:
+    """What a run took, as its last lines need it: nothing but sums.
 
     Attributes:
         calls: Calls to the model, failed ones included.
@@ -33,12 +32,6 @@ class Spending:
         noted: Whether that is what the run itself noted at its end, not what its events add up to.
         recorded: Calls, tokens in and tokens out of the recorded answers alone; None where servers did not
             count the tokens of all of them.
-        from_cache: Answers that were remembered and cost nothing.
-        reused: Answers that an earlier one to the same question, by the same model as it was, stood in for.
-        extra_asks: Questions that were asked again after unusable replies.
-        mean_latency_s: Mean time from question to answer, of those that were no memory and no rule's; None
-            without any.
-        longest_latency_s: The longest, likewise.
     """
 
     calls: int
@@ -48,11 +41,6 @@ class Spending:
     unmetered: int
     noted: bool
     recorded: Use | None
-    from_cache: int
-    reused: int
-    extra_asks: int
-    mean_latency_s: float | None
-    longest_latency_s: float | None
 
     @property
     def has_bounds(self) -> bool:
@@ -65,35 +53,45 @@ class Spending:
         )
 
 
-def read_spending(
-    connection: sqlite3.Connection, *, is_played: bool = False
-) -> tuple[Spending, float | None, float | None]:
-    """Take what the run noted in the end, or add its events up; and when the first and last answers came.
+@dataclass(frozen=True, slots=True)
+class Spending(Took):
+    """What a run took, and how its answers came about.
 
-    Args:
-        connection: To its log.
-        is_played: Whether it is played meanwhile, so that nothing of what was pledged is lost to a kill.
+    Attributes:
+        from_cache: Answers that were remembered and cost nothing.
+        reused: Answers that an earlier one to the same question, by the same model as it was, stood in for.
+        extra_asks: Questions that were asked again after unusable replies.
+        mean_latency_s: Mean time from question to answer, of those that were no memory and no rule's; None
+            without any.
+        longest_latency_s: The longest, likewise.
     """
-    cached, reused, extra_asks, uncounted, mean, longest, first, last = connection.execute(_USE).fetchone()
-    so_far = spent_so_far(connection, is_played=is_played)
-    found = Spending(
-        calls=so_far.use.calls,
-        prompt_tokens=so_far.use.prompt_tokens,
-        completion_tokens=so_far.use.completion_tokens,
+
+    from_cache: int
+    reused: int
+    extra_asks: int
+    mean_latency_s: float | None
+    longest_latency_s: float | None
+
+
+def took_of(so_far: SpentSoFar, n_uncounted: int) -> Took:
+    """Say what a run took, of which `UNCOUNTED` counts so many answers."""
+    return Took(
+        *so_far.use,
         dollars=so_far.dollars,
-        unmetered=so_far.unmetered if so_far.is_noted else uncounted,
+        unmetered=so_far.unmetered if so_far.is_noted else n_uncounted,
         noted=so_far.is_noted,
-        recorded=None if uncounted else so_far.recorded,
-        from_cache=cached,
-        reused=reused,
-        extra_asks=extra_asks,
-        mean_latency_s=mean,
-        longest_latency_s=longest,
+        recorded=None if n_uncounted else so_far.recorded,
     )
-    return found, first, last
 
 
-def cost_words(spent: Spending) -> str:
+def read_spending(connection: sqlite3.Connection) -> tuple[Spending, float | None, float | None]:
+    """Take the same, with what tells how answers came about; and when the first and the last came."""
+    *how, first, last = connection.execute(_USE).fetchone()
+    took = took_of(spent_so_far(connection), *connection.execute(UNCOUNTED).fetchone())
+    return Spending(*(getattr(took, each.name) for each in fields(took)), *how), first, last
+
+
+def cost_words(spent: Took) -> str:
     """Say what a run took."""
     money = "at an unknown price" if spent.dollars is None else f"for {spent.dollars:,.4f} US dollars"
     most = "at most " if spent.has_bounds else ""
