@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,16 @@ def test_the_list_of_runs_loads_the_reader_of_logs_but_no_numbers_and_settings_o
     assert not found & {"agentnet.events.log", "agentnet.events.opening", "agentnet.events.export"}
     (folder.parent / "agentnet.toml").write_text("seed = 1")
     assert rooms(loaded(folder.parent, "ls")) == {"click", "rich", *SETTINGS, *ours}
+
+
+def test_the_list_of_runs_reads_no_metadata_of_packages(new_log):
+    folder = new_log()
+    (folder.parent / "runs").mkdir()
+    folder.rename(folder.parent / "runs" / "a")
+    command = [sys.executable, "-c", LOADED, "ls", "--json"]
+    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)
+    assert "importlib.metadata" not in done.stderr.split()
 
 
 @pytest.mark.parametrize(
