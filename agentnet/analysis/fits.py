@@ -365,7 +365,7 @@ def plain(value: Any, where: str = "it") -> Any:  # noqa: ANN401 - from anything
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: plain(getattr(value, each.name), where) for each in fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return plain(value._asdict(), where)
+        value = value._asdict()
     if isinstance(value, Mapping):
         names = [str(plain(key, f"a key of {where}")) for key in value]
         if len({*names}) < len(names):
