@@ -34,6 +34,9 @@ def heeding(receive: Callable[[], object]) -> Iterator[None]:
         nonlocal n_unheard
         n_unheard += 1
         if n_unheard >= _ENOUGH:
+            # What is about to begin would block as well.
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
             signal.default_int_handler(number, frame)
 
     for number in heeded:
