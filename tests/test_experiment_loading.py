@@ -319,9 +319,10 @@ def test_what_plug_ins_print_never_mixes_with_the_json_of_a_command(command, tmp
 
 @pytest.fixture
 def _no_law_left():
+    before = {*LAWS}
     yield
-    if "flat" in set(LAWS):
-        LAWS.remove("flat")
+    for name in {*LAWS} - before:
+        LAWS.remove(name)
 
 
 LAW = """
@@ -355,6 +356,29 @@ def test_a_law_that_says_wrongly_what_it_is_of_is_told_so(command, tmp_path, old
     done = command("fit", "a", "--law", law, "--bootstraps", "0", "--runs", "2")
     assert done.code == 2, done.err
     assert words in done.err.splitlines()[-1]
+
+
+DOSE = """
+from agentnet.analysis.laws import Between, DecisionLaw
+
+class Worn(DecisionLaw):
+    title = "worn by {by}"
+    parameters = {"top": Between(0, 1)}
+
+    def probability(self, columns, top):
+        columns[self.by] /= 2
+        return top ** columns[self.by]
+"""
+
+
+@pytest.mark.usefixtures("_no_law_left")
+def test_a_law_that_writes_into_what_it_reads_is_told_so(command, tmp_path):
+    path, law = write(tmp_path, study=study("    rationale = 'none'\n")), tmp_path / "worn_law.py"
+    assert command("run", path, "--out", "a", "--quiet").code == 0
+    law.write_text(DOSE)
+    done = command("fit", "a", "--law", law, "--by", "n_engaged")
+    assert done.code == 2, done.err
+    assert "line 9, in probability: ValueError: output array is read-only" in done.err.splitlines()[-1]
 
 
 LATE = """

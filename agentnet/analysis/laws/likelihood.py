@@ -5,7 +5,7 @@ Decisions that are alike in all columns of a law count together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
@@ -43,7 +43,16 @@ _STEPS: Final = 200
 
 
 class LawColumns(dict[str, Array]):
-    """The columns that a law reads, by name."""
+    """The columns that a law reads, by name: as views, since what a formula wrote, it would read next time.
+
+    Args:
+        columns: The columns, of any shape.
+    """
+
+    def __init__(self, columns: Mapping[str, Array]) -> None:
+        super().__init__({name: each.view() for name, each in columns.items()})
+        for each in self.values():
+            each.flags.writeable = False
 
     def __missing__(self, name: str) -> Array:
         known = near_miss(name, self) if self else ""
@@ -101,7 +110,7 @@ class Likelihood:
         table = np.column_stack([*answers.columns.values(), np.zeros(answers.row.size)])
         cells, self._cell = np.unique(table, axis=0, return_inverse=True)
         self._cell = self._cell.ravel()
-        self.columns = LawColumns(zip(answers.columns, cells.T, strict=False))
+        self.columns = LawColumns(dict(zip(answers.columns, cells.T, strict=False)))
         self.n_yes, self.n_no = (
             np.bincount(self._cell, each, len(cells)).astype(each.dtype)
             for each in (answers.n_yes, answers.n_no)
