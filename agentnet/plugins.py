@@ -543,6 +543,8 @@ class Installed(Generic[Plugin]):
             if not is_own(error):
                 raise
             way_out = f"mend or uninstall {self.distribution}" if self.version else "mend it"
+            if (file := Path(f"{self.module}.py")).is_file() and isinstance(error, ModuleNotFoundError):
+                way_out = f"a file is named by its suffix: {file}{self.target.removeprefix(self.module)}"
             raise PluginError(
                 f"{which} cannot be loaded: {type(error).__name__}: {error}; {way_out}"
             ) from error

@@ -274,6 +274,20 @@ def test_a_function_as_a_network_is_told_which_hook_makes_networks(line, command
     assert (done.code, "write a method make_network(self, seed)" in done.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("network = 3", "network of Star is 3; it is the name of a generator or file, or a Network or"),
+        ("network = {'generator': 'ring'}", "or networkx graph; its options stand in network_options"),
+    ],
+)
+def test_what_is_no_network_is_told_what_is_one(line, words, command, tmp_path):
+    path = tmp_path / "star.py"
+    path.write_text(f"from agentnet import CascadeExperiment\nclass Star(CascadeExperiment):\n    {line}\n")
+    done = command("check", path)
+    assert (done.code, words in done.err) == (2, True), done.err
+
+
 def ring(step, state):
     return [[(i + step) % len(state.classes)] for i in range(len(state.classes))]
 

@@ -386,3 +386,21 @@ def test_networks_that_no_memory_holds_are_refused_before_they_are_made(make):
         DesignError, match="2147483648 are the most it may have; take fewer agents or a sparser"
     ):
         make()
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        ("def odd(n_agents, /): pass", "takes `n_agents` without a name of its own"),
+        ("def odd(*sizes): pass", r"takes `\*sizes` without a name"),
+        ("def odd(n_agents, **others): pass", r"takes `\*\*others` without a name"),
+        ("def odd(n_agents, a, b): pass", "needs `a` and `b`"),
+        ("def odd(n_agents): return {}", "gives {}; it gives a Network"),
+        ("def odd(): return Network.from_edges([(0, 1)], 2)", "gives 2 agents, but `n_agents` is 3"),
+    ],
+)
+def test_a_generator_that_is_none_is_told_so(tmp_path, written, complaint):
+    file = tmp_path / "odd_generator.py"
+    file.write_text(f"from agentnet.network import Network\n\n{written}\n")
+    with pytest.raises(DesignError, match=complaint):
+        make_network(f"{file}:odd", n_agents=3, seed=0)

@@ -119,6 +119,15 @@ def test_an_address_that_leads_nowhere_says_where(address: str, why: str, tmp_pa
         ropes().load(address.format(tmp_path))
 
 
+def test_a_file_named_as_a_module_is_told_how_files_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "knots_beside.py").touch()
+    with pytest.raises(PluginError, match=r"; a file is named by its suffix: knots_beside\.py:Knot$"):
+        ropes().load("knots_beside:Knot")
+
+
 def test_an_unknown_name_is_answered_with_the_known_ones_by_the_error_of_its_kind() -> None:
     kind = ropes(unknown=DesignError)
     kind.register("reef", defined("somebody.knots"))

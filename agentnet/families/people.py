@@ -30,6 +30,9 @@ def _profiles(given: object) -> object | None:
     return indices if fits else None
 
 
+_TABLE_OF_OPTIONS = "; its options stand in network_options"
+
+
 class PeopledExperiment(Experiment):
     """An experiment whose agents sit on a network; subclass `CascadeExperiment` or `WorldExperiment`.
 
@@ -119,7 +122,16 @@ class PeopledExperiment(Experiment):
             not self.network_options,
             f"network_options is {dict(self.network_options)}, but the network is made already; leave it out",
         )
-        return self.network if isinstance(self.network, Network) else Network.from_networkx(self.network)
+        if isinstance(self.network, Network):
+            return self.network
+        import networkx as nx
+
+        require(
+            isinstance(self.network, nx.Graph),
+            f"network of {type(self).__name__} is {self.network!r:.60}; it is the name of a generator or "
+            f"file, or a Network or networkx graph{_TABLE_OF_OPTIONS * isinstance(self.network, Mapping)}",
+        )
+        return Network.from_networkx(self.network)
 
     @property
     def takes_degree(self) -> bool:

@@ -56,7 +56,7 @@ def make_network(kind: str, *, n_agents: int, seed: int, **options: object) -> N
         Network('random_regular', n_agents=128, n_edges=320)
     """
     make = GENERATORS.load(kind)
-    parameters = inspect.signature(make).parameters
+    parameters = _named_of(kind, make)
     _check_options(kind, parameters, options)
     given: dict[str, object] = {"n_agents": n_agents, "seed": seed}
     network = make(**options, **{name: value for name, value in given.items() if name in parameters})
@@ -66,10 +66,21 @@ def make_network(kind: str, *, n_agents: int, seed: int, **options: object) -> N
             "Network.from_networkx(graph) or Network.from_edges(edges, n_agents)"
         )
     if network.n_agents != whole("n_agents", n_agents):
-        raise DesignError(
-            f"`sizes` add up to {network.n_agents} agents, but `n_agents` is {n_agents}: make them agree"
-        )
+        asked = "`sizes` add up to" if "sizes" in options else f"network generator {kind!r} gives"
+        raise DesignError(f"{asked} {network.n_agents} agents, but `n_agents` is {n_agents}: make them agree")
     return network
+
+
+def _named_of(kind: str, make: Callable[..., Network]) -> dict[str, inspect.Parameter]:
+    """List the parameters that can be given by name: all are."""
+    parameters = inspect.signature(make).parameters
+    for item in parameters.values():
+        if item.kind in (item.POSITIONAL_ONLY, item.VAR_POSITIONAL, item.VAR_KEYWORD):
+            raise DesignError(
+                f"network generator {kind!r} takes `{item}` without a name of its own; all that it takes is "
+                f"given by name, as {kind}(n_agents=.., seed=..)"
+            )
+    return dict(parameters)
 
 
 def _check_options(
