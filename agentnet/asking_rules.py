@@ -296,10 +296,16 @@ def asking_rule(name: str, *, says: str, is_local: bool = False) -> Callable[[Ch
     """
 
     def enter(choose: Choose) -> Choose:
-        _, *others = inspect.signature(choose).parameters.values()
-        options = {parameter.name: parameter.default for parameter in others}
+        signature = inspect.signature(choose)
+        options = {each.name: each.default for each in [*signature.parameters.values()][1:]}
         if inspect.Parameter.empty in options.values():
             raise DesignError(f"asking rule {name!r} takes an option without a default: {list(options)}")
+        try:
+            signature.bind(None, **options)
+        except TypeError as error:
+            raise DesignError(
+                f"asking rule {name!r} is called with exposures, and with options by name: {error}"
+            ) from error
         rule = AskingRule(name, says, choose, options, is_local)
         try:
             _ = rule.sentence

@@ -442,6 +442,8 @@ def test_every_bundled_rule_says_what_it_does_in_a_clause_of_its_own():
             "names what is none of its options",
         ),
         ("when some had shared", "lambda exposures, least: exposures", "option without a default"),
+        ("when {least} had shared", "lambda exposures, least=1, /: exposures", "options by name: .*'least'"),
+        ("when some had shared", "lambda: 1", "called with exposures, .*: too many positional"),
     ],
 )
 def test_a_rule_whose_sentence_would_be_a_blank_is_refused(says, source, why):
