@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import pairwise
 
+import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -816,6 +817,14 @@ def test_a_certificate_that_nobody_vouches_for_or_of_another_host_is_refused(sec
     assert ("self-signed" if host == "127.0.0.1" else "not valid for '127.0.0.2'") in error.why
 
 
+@pytest.mark.parametrize("kind", MAKE)
+def test_whom_the_environment_says_to_trust_is_trusted_though_it_says_so_late(secured, kind):
+    """aiohttp makes its settings of TLS as it is imported."""
+    assert aiohttp.__version__
+    [answer], _ = exchange(MAKE[kind], saying(OK))
+    assert answer.raw == b"yes"
+
+
 @pytest.mark.parametrize(
     ("said", "kind"), [(None, "disconnected"), (OK, "tls"), (silence, "connect_timeout")]
 )
@@ -855,6 +864,23 @@ def test_proxies_are_left_to_aiohttp():
         return [type(each) for each in made]
 
     assert asyncio.run(main()) == [WireTransport, AiohttpTransport] * 2
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_is_for_the_server_is_not_shown_to_the_proxy_as_its_own(scheme):
+    """The way to a server over TLS is asked for in the clear."""
+
+    async def main():
+        async with listening(saying(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")) as proxy:
+            transport = AiohttpTransport({**HEADERS, "api-key": KEY}, 20.0, proxy.url)
+            with suppress(Broken):
+                await transport.send(f"{scheme}://server.invalid/v1", b"{}", MOST)
+            await transport.aclose()
+            return proxy.asked[0][1]
+
+    head = asyncio.run(main())
+    assert b"proxy-authorization" not in head.lower()
+    assert (KEY.encode() in head) == (scheme == "http")
 
 
 @pytest.mark.parametrize("kind", MAKE)

@@ -17,7 +17,14 @@ from typing import Any, Final, cast
 
 import httptools
 
-from agentnet_backends.transport import KEEP_ALIVE_S, LONGEST_CONNECT_S, Answer, Broken, Deadlines
+from agentnet_backends.transport import (
+    KEEP_ALIVE_S,
+    LONGEST_CONNECT_S,
+    Answer,
+    Broken,
+    Deadlines,
+    tls_context,
+)
 
 _LONGEST_HEADER_BYTES: Final = 8190
 _MOST_HEADERS: Final = 128
@@ -55,7 +62,7 @@ class WireTransport:
         self._names = _Names(server.raw_host or "", server.port or 80)
         self._tls: dict[str, Any] = {}
         if server.scheme == "https":
-            self._tls = {"ssl": _context(), "server_hostname": (server.raw_host or "").rstrip(".")}
+            self._tls = {"ssl": tls_context(), "server_hostname": (server.raw_host or "").rstrip(".")}
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._idle: list[_Connection] = []
@@ -344,14 +351,6 @@ class _Connection(asyncio.Protocol):
         self._forget()
         if not waiter.done():
             waiter.set_result(answer)
-
-
-def _context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    # The server has no business to ask for other keys under way.
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    return context
 
 
 def _sent(head: bytes, body: bytes | None) -> bytes:
