@@ -240,6 +240,7 @@ def test_a_proxy_that_is_not_there_is_blamed_and_its_password_is_not_told(scheme
     monkeypatch.setenv(f"{scheme}_proxy", f"http://me:{PROXY_PASSWORD}@127.0.0.1:1")
     error = asyncio.run(failure_at(f"{scheme}://server.invalid"))
     assert (type(error), error.kind, error.attempts) == (ServerUnreachable, "proxy", 0)
+    assert not error.may_be_billed
     assert "the proxy 127.0.0.1:1 " in str(error)
     assert PROXY_PASSWORD not in str(error)
 

@@ -345,6 +345,45 @@ def test_a_connection_that_a_server_ends_while_nobody_asks_costs_nothing(make):
     assert say_later(make, b"") == (b"yes", b"yes", [0, 1])
 
 
+def ask_who_hangs_up_after_each_answer(make):
+    """Let eight ask twenty times each, one call after the other; give what came, and the server."""
+
+    async def say_and_end(writer):
+        writer.write(OK)
+        writer.close()
+
+    async def main():
+        async with listening(saying(say_and_end)) as server, calling(make, server.url) as transport:
+
+            async def ask_in_a_row():
+                for _ in range(20):
+                    try:
+                        came.append(await transport.send(server.url, b"{}", MOST))
+                    except (Broken, OSError) as error:
+                        came.append(error)
+
+            came = []
+            await asyncio.gather(*(ask_in_a_row() for _ in range(8)))
+            return came, server
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("make", ["wire", "wire over TLS"], indirect=True)
+def test_a_server_that_hangs_up_after_each_answer_without_a_word_costs_nobody_a_call(make):
+    """Its end stands in line behind its answer: who looks at the answer alone asks a dead one."""
+    came, server = ask_who_hangs_up_after_each_answer(make)
+    assert {getattr(each, "raw", each) for each in came} == {b"yes"}
+    assert len(server.asked) == 160
+
+
+def test_a_call_on_a_dead_connection_is_told_as_that_by_aiohttp():
+    came, _ = ask_who_hangs_up_after_each_answer(MAKE["aiohttp"])
+    kinds = {kind_of(each) for each in came if isinstance(each, Exception)}
+    assert kinds
+    assert kinds <= {"disconnected", "reset"}
+
+
 def test_what_comes_while_nobody_asks_is_not_the_next_answer():
     """aiohttp takes it for that; servers say goodbye by an error, and then it is tried again."""
     goodbye = b"HTTP/1.1 408 Late\r\nContent-Length: 2\r\n\r\nno"
@@ -826,7 +865,8 @@ def test_whom_the_environment_says_to_trust_is_trusted_though_it_says_so_late(se
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"), [(None, "disconnected"), (OK, "tls"), (silence, "connect_timeout")]
+    ("said", "kind"),
+    [(None, "unreachable"), (reset(), "unreachable"), (OK, "tls"), (silence, "connect_timeout")],
 )
 def test_a_server_that_does_not_greet_over_tls_is_told_by_what_it_does(said, kind):
     async def main():

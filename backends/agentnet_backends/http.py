@@ -13,7 +13,6 @@ from agentnet.errors import BackendError, TransientError
 from agentnet_backends.bodies import ENCODINGS, MAX_REPLY_BYTES, is_plain, plain
 from agentnet_backends.endpoints import Endpoint, Endpoints
 from agentnet_backends.failures import (
-    OUT_OF_REACH,
     Peer,
     error_of_answer,
     error_of_exception,
@@ -235,7 +234,7 @@ class Http:
             proxy=proxy,
         )
         self._note(endpoint, failure.kind)
-        failure.may_be_billed = failure.kind not in OUT_OF_REACH
+        failure.may_be_billed = failure.attempts > 0
         if others and isinstance(failure, TransientError):
             failure.retry_after_s = 0.0
         return failure

@@ -135,7 +135,10 @@ def _told(error: BaseException, *, is_proxied: bool) -> Exception:
         return Broken(kind, words)
     if isinstance(error, OSError) and error.errno is not None:
         return OSError(error.errno, words)
-    return TimeoutError() if isinstance(error, TimeoutError) else Broken("garbled")
+    if isinstance(error, TimeoutError):
+        return TimeoutError()
+    # Without a number it is aiohttp's own, of a kept connection that ended before it was taken.
+    return Broken("disconnected" if isinstance(error, OSError) else "garbled")
 
 
 def _kind_of(error: BaseException, *, is_proxied: bool) -> str | None:

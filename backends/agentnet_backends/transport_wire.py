@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import select
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
@@ -139,9 +140,9 @@ class WireTransport:
             failure: Exception = Broken("connect_timeout", error.strerror)
         except ssl.SSLError as error:
             failure = Broken("tls", error.strerror)
-        except ConnectionResetError as error:
-            # asyncio's own, of a server that hangs up in the midst of greeting, has no number.
-            failure = Broken("disconnected") if error.errno is None else error
+        except (ConnectionResetError, BrokenPipeError) as error:
+            # Nothing was sent yet. asyncio's own error of who hangs up as he is greeted has no words.
+            failure = Broken("unreachable", error.strerror or "it hung up before there was a connection")
         except OSError as error:
             # Of several addresses each may have failed in its own way.
             failure = Broken("unreachable", str(error)) if error.errno is None else error
@@ -201,6 +202,7 @@ class _Connection(asyncio.Protocol):
         )
         self._waiter: asyncio.Future[Answer] | None = None
         self._transport: asyncio.Transport
+        self._unread = select.poll()
         self._loop = asyncio.get_running_loop()
         self._most_bytes = 0
         self._trouble = ""
@@ -218,8 +220,11 @@ class _Connection(asyncio.Protocol):
         return self._waiter
 
     def is_usable(self, before: float) -> bool:
-        """Say whether it is still open, and was used after `before`."""
-        return self.idle_since > before and not self._transport.is_closing()
+        """Say whether it is still open, was used after `before`, and has nothing to say.
+
+        The event loop may not have come to what came meanwhile: an end, or what nobody asked for.
+        """
+        return self.idle_since > before and not self._transport.is_closing() and not self._unread.poll(0)
 
     def give_up(self, waiter: asyncio.Future[Answer]) -> None:
         """Close it if it still has the call of `waiter`: so the server learns that nobody waits any more."""
@@ -248,6 +253,7 @@ class _Connection(asyncio.Protocol):
         """Take the way to send."""
         # uvloop's transports are no instances of asyncio's classes.
         self._transport = cast(asyncio.Transport, transport)
+        self._unread.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
