@@ -44,7 +44,9 @@ from agentnet_backends.retry_hints import retry_hint
 from agentnet_backends.transport import Broken
 
 _SHOWN_CHARACTERS = 300
-KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_*.-]{6,}|(?<=[Bb]earer )\S+")
+KEY_LIKE = re.compile(
+    r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_*.-]{6,}|(?<=[Bb]earer )\S+|(?<=://)[^\s/@]*:[^\s/@]+(?=@)"
+)
 """What looks like a key, whatever it stands in."""
 
 _REJECTED = frozenset(

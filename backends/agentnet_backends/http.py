@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -272,15 +274,30 @@ def transport_to(url: str, headers: Mapping[str, str], timeout_s: float, proxy: 
     return AiohttpTransport(headers, timeout_s, proxy)
 
 
+def _is_exempt(host: str, without: str) -> bool:
+    """Say whether `host` is this machine, or of a range of addresses in `without` (``10.0.0.0/8``)."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    if address.is_loopback or address.is_unspecified:
+        return True
+    for each in without.split(","):
+        with suppress(ValueError):
+            if address in ip_network(each.strip(), strict=False):
+                return True
+    return False
+
+
 def proxy_of(url: str) -> str | None:
     """Find the proxy that the environment names for `url`; this machine itself needs none."""
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host in {"localhost", "::1"} or host.startswith("127.") or proxy_bypass(host):
-        return None
+    host, with_port = parts.hostname or "", parts.netloc.rpartition("@")[2]
     found = getproxies()
+    if _is_exempt(host, found.get("no", "")) or proxy_bypass(host) or proxy_bypass(with_port):
+        return None
     proxy = found.get(parts.scheme, found.get("all"))
     if not proxy or "://" in proxy:
         return proxy or None
