@@ -363,12 +363,28 @@ def test_each_of_several_samples_has_its_own_end():
         ({"code": 502, "msg": "x", "data": None}, "bad_gateway"),
         ({"detail": "Not now"}, "error_body"),
         (message(content=[{"type": "text", "content": "yes"}]), "wrong_schema"),
+        (
+            b'{"choices":[{"message":{"content":"no"}}],"choices":[{"message":{"content":"yes"}}]}',
+            "malformed_json",
+        ),
+        (b'{"choices":[{"message":{"content":"no","content":"yes"}}]}', "malformed_json"),
+        (
+            b'{"choices":[{"message":{"content":"no"}}],"usage":{},"usage":{"prompt_tokens":9}}',
+            "malformed_json",
+        ),
     ],
 )
 def test_a_success_that_is_none_is_transient(body, kind):
     with pytest.raises(TransientError) as caught:
         canned(body)
     assert caught.value.kind == kind
+
+
+def test_what_is_said_twice_alike_and_what_a_text_quotes_is_not_said_twice():
+    usage = b'"usage":{"prompt_tokens":9,"completion_tokens":1}'
+    said = b'{"choices":[{"message":{"content":"a \\"content\\""}}],%b,%b}' % (usage, usage)
+    reply, _ = canned(said)
+    assert (reply.texts, reply.prompt_tokens) == (('a "content"',), 9)
 
 
 @pytest.mark.parametrize("begins", [b"", b"event: message\n", b"\r\n"])
