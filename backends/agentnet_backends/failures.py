@@ -24,10 +24,12 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -69,7 +71,8 @@ _WAYS_OUT: Mapping[str, str] = {
     "unknown_host": "check the host in {table}.base_url and the network, then resume the run",
     "no_route": "check the host in {table}.base_url and the network, then resume the run",
     "tls": "check whether {table}.base_url begins with the right one of http:// and https://, and the "
-    "server's certificate (SSL_CERT_FILE=FILE trusts one that nobody else has signed)",
+    "server's certificate (SSL_CERT_FILE=FILE in the environment trusts one that nobody else has signed, "
+    "or an authority of your own)",
 }
 """What to do about whatever makes the backend unusable, or may."""
 
@@ -427,9 +430,18 @@ def error_of_exception(
     if kind in {"unknown_host", "no_route"} and is_known:
         kind = "unreachable"
     words = {"why": _system_words(error), "url": peer.url, "table": peer.table, "proxy": proxy_name(proxy)}
+    trusted = os.environ.get("SSL_CERT_FILE")
+    if kind == "tls" and trusted and not Path(trusted).is_file():
+        # OpenSSL passes over it without a word.
+        words["why"] = f"{words['why']}; SSL_CERT_FILE names no file: {trusted}"
     what = _WHAT[kind].format(timeout_s=timeout_s, **words)
+    if kind in _OF_ANOTHER_PROTOCOL and not is_known:
+        what = f"{what}; does {peer.table}.base_url begin with the right one of http:// and https://?"
     return _error(peer, kind, what, 0.0 if kind in {"disconnected", "reset"} else None)
 
+
+_OF_ANOTHER_PROTOCOL = frozenset({"disconnected", "garbled", "reset"})
+"""How servers end calls that are not of the protocol they speak, if they never answered one."""
 
 _WHAT: Mapping[str, str] = {
     "timeout": "no whole answer within {timeout_s:g} s ({table}.timeout_s)",

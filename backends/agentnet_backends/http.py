@@ -182,7 +182,7 @@ class Http:
         if status >= 300:
             raise error_of_answer(peer, status, headers, raw)
         try:
-            return json.loads(peer.redact(raw.decode()))
+            return json.loads(peer.redact(raw.decode("utf-8-sig")))
         except (ValueError, RecursionError):
             error = unusable_answer(peer, "malformed_json", f"{path} gave no JSON", raw)
         raise error
