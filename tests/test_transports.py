@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentnet.errors import BackendUnusable
 from agentnet_backends.failures import Peer, error_of_exception
 from agentnet_backends.http import transport_to
 from agentnet_backends.transport import Broken
@@ -388,6 +389,27 @@ def test_what_comes_while_nobody_asks_is_not_the_next_answer():
     """aiohttp takes it for that; servers say goodbye by an error, and then it is tried again."""
     goodbye = b"HTTP/1.1 408 Late\r\nContent-Length: 2\r\n\r\nno"
     assert say_later(MAKE["wire"], goodbye) == (b"yes", b"yes", [0, 1])
+
+
+@pytest.mark.parametrize("make", ["wire", "wire over TLS"], indirect=True)
+def test_after_an_answer_that_nobody_asked_for_nobody_is_asked(make):
+    """Had it come when the next call was on its way it would have been taken for its answer."""
+
+    async def main():
+        async def answer(writer, i):
+            writer.write(OK)
+            asyncio.get_running_loop().call_later(0.02, writer.write, OK)
+
+        async with listening(answer) as server, calling(make, server.url) as transport:
+            await transport.send(server.url, b"1", MOST)
+            await asyncio.sleep(0.1)
+            [error] = await asyncio.gather(transport.send(server.url, b"2", MOST), return_exceptions=True)
+            return error, len(server.asked)
+
+    error, n_asked = asyncio.run(main())
+    assert (kind_of(error), n_asked) == ("unasked", 1)
+    told = error_of_exception(Peer("openai", "http://x"), error, timeout_s=1.0, is_known=True)
+    assert (type(told), told.attempts) == (BackendUnusable, 0)
 
 
 def test_what_follows_an_answer_unasked_is_not_the_next_answer(make):

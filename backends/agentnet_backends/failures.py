@@ -14,7 +14,7 @@ of these:
   ``bad_request``, ``forbidden``, ``header_too_large``. Whether all others are refused, too, no list of words
   can know: `agentnet.stack.brake` finds out;
 - no request succeeds (`BackendUnusable`): ``unauthorized``, ``insufficient_quota``, ``unknown_model``,
-  ``wrong_url``, ``unsupported``, ``proxy_refused``, ``unknown_host``, ``no_route``, ``tls``.
+  ``wrong_url``, ``unsupported``, ``proxy_refused``, ``unknown_host``, ``no_route``, ``tls``, ``unasked``.
 
 No key ever shows: what a server says is scrubbed, and a transport keeps the exceptions of its library to
 itself, which may carry the headers that were sent.
@@ -70,6 +70,8 @@ _WAYS_OUT: Mapping[str, str] = {
     "unsupported": "the server does not take this field or value: see {knobs}",
     "unknown_host": "check the host in {table}.base_url and the network, then resume the run",
     "no_route": "check the host in {table}.base_url and the network, then resume the run",
+    "unasked": "answers of this run may have been given to other questions than theirs: mend the server, or "
+    "what stands before it, and start anew, with stack.cache=false",
     "tls": "check whether {table}.base_url begins with the right one of http:// and https://, and the "
     "server's certificate (SSL_CERT_FILE=FILE in the environment trusts one that nobody else has signed, "
     "or an authority of your own)",
@@ -396,8 +398,8 @@ def _error(
 OUT_OF_REACH = frozenset({"refused", "connect_timeout", "unreachable", "unknown_host", "no_route", "tls"})
 """Kinds of failure in which no connection to the server came about."""
 
-_NOT_SENT = frozenset({"proxy", "proxy_refused", "too_many_files"})
-"""Kinds of failure in which nothing was sent to the server, and which say nothing of it."""
+_NOT_SENT = frozenset({"proxy", "proxy_refused", "too_many_files", "unasked"})
+"""Further kinds of failure in which nothing was sent to the server."""
 
 _IS_IT_RUNNING = "is the server running? try: curl {url}/models"
 
@@ -455,6 +457,7 @@ _WHAT: Mapping[str, str] = {
     "disconnected": "the connection was closed before the answer came",
     "truncated": "the answer broke off",
     "garbled": "the answer is no valid HTTP",
+    "unasked": "an answer came that nobody asked for, so that nobody knows which answer is whose",
     "header_too_large": "a header of the answer is larger than 8 KiB",
     "proxy": "the proxy {proxy} could not be reached, or did not reach the server{why}; the environment "
     "names it (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), and NO_PROXY exempts a server from it",

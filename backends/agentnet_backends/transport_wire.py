@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import select
 import socket
 import ssl
@@ -31,6 +32,7 @@ _LONGEST_HEADER_BYTES: Final = 8190
 _MOST_HEADERS: Final = 128
 _LENGTHS: Final = frozenset({"content-length", "transfer-encoding"})
 """Who sends none of these ends a body by the end of the connection."""
+_SUCCESS: Final = re.compile(rb"HTTP/1\.[01] 2")
 _NAMES_KEPT_S: Final = 10.0
 _NEXT_FAMILY_AFTER_S: Final = 0.25
 _PIECE_BYTES: Final = 1 << 16
@@ -46,6 +48,10 @@ class WireTransport:
         url: Where the server is; of its path nothing is taken.
         headers: What every request shows.
         timeout_s: Deadline of a call from first to last byte, in seconds.
+
+    Attributes:
+        is_out_of_step: Whether an answer came that nobody asked for: the next such one may come a moment
+            later, when somebody has asked, and would be his.
 
     Raises:
         ValueError: A header holds a line break.
@@ -70,11 +76,13 @@ class WireTransport:
         self._open: set[_Connection] = set()
         self._deadlines = Deadlines()
         self._sweeper: asyncio.TimerHandle | None = None
-        self._is_closed = False
+        self._is_closed = self.is_out_of_step = False
         self._all_lost: asyncio.Future[None] | None = None
 
     async def send(self, url: str, body: bytes | None, most_bytes: int) -> Answer:
         """Make one call; see `Transport.send`."""
+        if self.is_out_of_step:
+            raise Broken("unasked")
         now = self._loop.time()
         due = now + self._timeout_s
         head = self._heads.get(url) or self._head(url)
@@ -121,9 +129,10 @@ class WireTransport:
         """Take the connection that was used last, so that those that are not needed are dropped."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_usable(before):
+            if not connection.is_usable(before):
+                connection.close()
+            elif not connection.is_spoken_on():
                 return connection
-            connection.close()
         return None
 
     async def _connect(self) -> _Connection:
@@ -220,11 +229,12 @@ class _Connection(asyncio.Protocol):
         return self._waiter
 
     def is_usable(self, before: float) -> bool:
-        """Say whether it is still open, was used after `before`, and has nothing to say.
+        """Say whether it is still open, and was used after `before`."""
+        return self.idle_since > before and not self._transport.is_closing()
 
-        The event loop may not have come to what came meanwhile: an end, or what nobody asked for.
-        """
-        return self.idle_since > before and not self._transport.is_closing() and not self._unread.poll(0)
+    def is_spoken_on(self) -> bool:
+        """Say whether something came that the event loop has not come to: it then ends the connection."""
+        return bool(self._unread.poll(0))
 
     def give_up(self, waiter: asyncio.Future[Answer]) -> None:
         """Close it if it still has the call of `waiter`: so the server learns that nobody waits any more."""
@@ -260,6 +270,7 @@ class _Connection(asyncio.Protocol):
         """Read on."""
         if self._waiter is None:
             # Nothing was asked: what it says, be it a goodbye, must not be taken for the next answer.
+            self._owner.is_out_of_step |= _SUCCESS.match(data) is not None
             self.close()
             return
         self.has_heard = True
