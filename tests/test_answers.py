@@ -165,6 +165,16 @@ def test_where_a_server_gives_none_nothing_is_made_up(positions):
     assert answer_logprobs(positions, "no", YES_NO, CHOICE, 1.0) is None
 
 
+@pytest.mark.parametrize("odd", [1.5, 10**400, math.inf, math.nan])
+@pytest.mark.parametrize("name", ["logprob", "prob"])
+def test_a_list_with_a_probability_that_is_none_says_nothing_of_the_others(name, odd):
+    """Without it the other answer would be all that is known."""
+    listed = [{"token": "yes", name: odd}, {"token": "no", name: 0.001 if name == "prob" else -1e-4}]
+    odds = answer_odds([{**listed[1], "top_logprobs": listed}], "no", YES_NO, CHOICE, 1.0)
+    assert odds.logprobs is None
+    assert "robability of" in odds.doubt
+
+
 def test_a_log_probability_beyond_all_floats_breaks_nothing():
     found = answer_logprobs([position("no", 0, [("yes", -(10**400))])], "no", YES_NO, CHOICE, 1.0)
     assert found == {"no": 0.0, "yes": -math.inf}

@@ -23,6 +23,7 @@ from agentnet.stack.overload import OVERLOAD
 from agentnet.testing.server import LIKE_VLLM, ServerDouble, start_server
 from agentnet_backends.failures import Peer, error_of_answer, error_of_exception
 from agentnet_backends.http import Access, Http
+from agentnet_backends.transport import Broken
 
 HURRY = 20.0
 PEER = Peer("openai", "http://server.invalid/v1", "OPENAI_API_KEY", ("sk-secret-0123",))
@@ -240,6 +241,7 @@ def test_a_proxy_that_is_not_there_is_blamed_and_its_password_is_not_told(scheme
     monkeypatch.setenv(f"{scheme}_proxy", f"http://me:{PROXY_PASSWORD}@127.0.0.1:1")
     error = asyncio.run(failure_at(f"{scheme}://server.invalid"))
     assert (type(error), error.kind, error.attempts) == (ServerUnreachable, "proxy", 0)
+    assert not error.may_be_billed
     assert "the proxy 127.0.0.1:1 " in str(error)
     assert PROXY_PASSWORD not in str(error)
 
@@ -263,6 +265,25 @@ def test_a_proxy_that_refuses_is_told_from_a_server_that_does(status, error, kin
     assert failure.kind == (kind or ("proxy" if scheme == "https" else "unavailable"))
     if kind is not None:
         assert "NAME:PASSWORD" in str(failure)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_server_that_hangs_up_and_never_answered_may_be_of_the_other_protocol(is_known):
+    failure = error_of_exception(PEER, Broken("disconnected"), timeout_s=1.0, is_known=is_known)
+    assert ("http:// and https://" in str(failure)) != is_known
+
+
+def test_a_file_of_certificates_that_is_not_there_is_named(monkeypatch, tmp_path):
+    """Who wrote its name wrongly reads of a certificate that he did name."""
+    named = tmp_path / "mine.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(named))
+
+    def told():
+        return str(error_of_exception(PEER, Broken("tls", "unknown"), timeout_s=1.0, is_known=False))
+
+    assert f"SSL_CERT_FILE names no file: {named}" in told()
+    named.touch()
+    assert "names no file" not in told()
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])

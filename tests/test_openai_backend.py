@@ -363,12 +363,28 @@ def test_each_of_several_samples_has_its_own_end():
         ({"code": 502, "msg": "x", "data": None}, "bad_gateway"),
         ({"detail": "Not now"}, "error_body"),
         (message(content=[{"type": "text", "content": "yes"}]), "wrong_schema"),
+        (
+            b'{"choices":[{"message":{"content":"no"}}],"choices":[{"message":{"content":"yes"}}]}',
+            "malformed_json",
+        ),
+        (b'{"choices":[{"message":{"content":"no","content":"yes"}}]}', "malformed_json"),
+        (
+            b'{"choices":[{"message":{"content":"no"}}],"usage":{},"usage":{"prompt_tokens":9}}',
+            "malformed_json",
+        ),
     ],
 )
 def test_a_success_that_is_none_is_transient(body, kind):
     with pytest.raises(TransientError) as caught:
         canned(body)
     assert caught.value.kind == kind
+
+
+def test_what_is_said_twice_alike_and_what_a_text_quotes_is_not_said_twice():
+    usage = b'"usage":{"prompt_tokens":9,"completion_tokens":1}'
+    said = b'{"choices":[{"message":{"content":"a \\"content\\""}}],%b,%b}' % (usage, usage)
+    reply, _ = canned(said)
+    assert (reply.texts, reply.prompt_tokens) == (('a "content"',), 9)
 
 
 @pytest.mark.parametrize("begins", [b"", b"event: message\n", b"\r\n"])
@@ -693,6 +709,19 @@ def test_a_redirect_is_not_followed_because_it_would_carry_the_key_away():
     assert asyncio.run(main()) == ("wrong_url", 0)
 
 
+def test_a_password_in_an_address_that_a_server_tells_is_not_shown():
+    async def main():
+        moved = Canned((307, {"Location": "https://me:hunter2@elsewhere.invalid/v1"}, b""))
+        async with moved.listening() as server:
+            with pytest.raises(BackendUnusable) as caught:
+                await ask(f"{server.url}/v1", REQUEST)
+            return str(caught.value)
+
+    said = asyncio.run(main())
+    assert "@elsewhere.invalid/v1" in said
+    assert "hunter2" not in said
+
+
 def test_bytes_that_are_no_http_are_transient():
     async def main():
         async def mumble(reader, writer):
@@ -833,8 +862,12 @@ def problem_with(environ=None, **options):
         ({"base_url": "http://xn--/v1"}, "backend.base_url must be a URL"),
         ({"base_url": "http://me:pw@host/v1"}, "backend.base_url must hold no user"),
         ({"base_url": "http://host/v1?api-key=1"}, "backend.base_url must hold no user"),
+        ({"base_url": "http://host/v1?"}, "backend.base_url must hold no user"),
+        ({"base_url": "http://host/v1#"}, "backend.base_url must hold no user"),
+        ({"base_url": "http://:pw@host/v1"}, "backend.base_url must hold no user"),
+        ({"base_url": "http://host:0/v1"}, "backend.base_url must be a URL"),
         ({"base_url": "http://host/v1/chat/completions"}, "backend.base_url must be what stands before"),
-        ({"base_url": ["http://h/v1", "http://h/v1/"]}, "backend.base_url names a server twice"),
+        ({"base_url": ["http://h/v1", " http://h/v1/ "]}, "backend.base_url names a server twice"),
         ({"extra": {"messages": []}}, "backend.extra may not hold messages"),
         ({"extra": {"x": object()}}, "backend.extra"),
         ({"key_env": "MY_KEY"}, "MY_KEY is not set"),
@@ -842,6 +875,12 @@ def problem_with(environ=None, **options):
 )
 def test_an_impossible_option_is_named_with_what_is_wrong(options, words):
     assert words in problem_with(**options)
+
+
+def test_a_key_in_the_address_is_refused_unseen():
+    problem = problem_with({"OPENAI_API_KEY": KEY}, base_url=f"http://host/{KEY}/v1")
+    assert "backend.base_url holds a key" in problem
+    assert KEY not in problem
 
 
 def test_a_model_must_be_named():
@@ -1012,7 +1051,7 @@ def test_a_server_that_fails_again_and_again_is_left_out():
     assert asyncio.run(main()) == (3, 17)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[0:0:0:0:0:0:0:1]"])
 def test_this_machine_is_reached_without_a_proxy(monkeypatch, host):
     monkeypatch.setenv("http_proxy", "http://proxy.invalid:3128")
     assert proxy_of(f"http://{host}:8000/v1") is None
@@ -1028,6 +1067,24 @@ def test_another_machine_is_reached_through_the_proxy_of_the_environment(monkeyp
             return reply.texts, proxy.paths
 
     assert asyncio.run(main()) == (("yes",), ["http://model.invalid/v1/chat/completions"])
+
+
+@pytest.mark.parametrize(
+    ("host", "without", "is_exempt"),
+    [
+        ("model.invalid:8000", "a, model.invalid:8000", True),
+        ("model.invalid:8000", "model.invalid:8001", False),
+        ("10.1.2.3:8000", "10.0.0.0/8", True),
+        ("11.1.2.3:8000", "10.0.0.0/8", False),
+        ("[fd00::5]:8000", "x, fd00::/8", True),
+        ("[fd00::5]:8000", "[fd00::5]", True),
+        ("127.evil.invalid", "", False),
+    ],
+)
+def test_whom_the_environment_exempts_is_reached_without_the_proxy(monkeypatch, host, without, is_exempt):
+    monkeypatch.setenv("http_proxy", "http://proxy.invalid:3128")
+    monkeypatch.setenv("no_proxy", without)
+    assert (proxy_of(f"http://{host}/v1") is None) == is_exempt
 
 
 def test_a_closed_backend_may_be_closed_again():

@@ -15,10 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import pairwise
 
+import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentnet.errors import BackendUnusable
 from agentnet_backends.failures import Peer, error_of_exception
 from agentnet_backends.http import transport_to
 from agentnet_backends.transport import Broken
@@ -344,10 +346,70 @@ def test_a_connection_that_a_server_ends_while_nobody_asks_costs_nothing(make):
     assert say_later(make, b"") == (b"yes", b"yes", [0, 1])
 
 
+def ask_who_hangs_up_after_each_answer(make):
+    """Let eight ask twenty times each, one call after the other; give what came, and the server."""
+
+    async def say_and_end(writer):
+        writer.write(OK)
+        writer.close()
+
+    async def main():
+        async with listening(saying(say_and_end)) as server, calling(make, server.url) as transport:
+
+            async def ask_in_a_row():
+                for _ in range(20):
+                    try:
+                        came.append(await transport.send(server.url, b"{}", MOST))
+                    except (Broken, OSError) as error:
+                        came.append(error)
+
+            came = []
+            await asyncio.gather(*(ask_in_a_row() for _ in range(8)))
+            return came, server
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("make", ["wire", "wire over TLS"], indirect=True)
+def test_a_server_that_hangs_up_after_each_answer_without_a_word_costs_nobody_a_call(make):
+    """Its end stands in line behind its answer: who looks at the answer alone asks a dead one."""
+    came, server = ask_who_hangs_up_after_each_answer(make)
+    assert {getattr(each, "raw", each) for each in came} == {b"yes"}
+    assert len(server.asked) == 160
+
+
+def test_a_call_on_a_dead_connection_is_told_as_that_by_aiohttp():
+    came, _ = ask_who_hangs_up_after_each_answer(MAKE["aiohttp"])
+    kinds = {kind_of(each) for each in came if isinstance(each, Exception)}
+    assert kinds
+    assert kinds <= {"disconnected", "reset"}
+
+
 def test_what_comes_while_nobody_asks_is_not_the_next_answer():
     """aiohttp takes it for that; servers say goodbye by an error, and then it is tried again."""
     goodbye = b"HTTP/1.1 408 Late\r\nContent-Length: 2\r\n\r\nno"
     assert say_later(MAKE["wire"], goodbye) == (b"yes", b"yes", [0, 1])
+
+
+@pytest.mark.parametrize("make", ["wire", "wire over TLS"], indirect=True)
+def test_after_an_answer_that_nobody_asked_for_nobody_is_asked(make):
+    """Had it come when the next call was on its way it would have been taken for its answer."""
+
+    async def main():
+        async def answer(writer, i):
+            writer.write(OK)
+            asyncio.get_running_loop().call_later(0.02, writer.write, OK)
+
+        async with listening(answer) as server, calling(make, server.url) as transport:
+            await transport.send(server.url, b"1", MOST)
+            await asyncio.sleep(0.1)
+            [error] = await asyncio.gather(transport.send(server.url, b"2", MOST), return_exceptions=True)
+            return error, len(server.asked)
+
+    error, n_asked = asyncio.run(main())
+    assert (kind_of(error), n_asked) == ("unasked", 1)
+    told = error_of_exception(Peer("openai", "http://x"), error, timeout_s=1.0, is_known=True)
+    assert (type(told), told.attempts) == (BackendUnusable, 0)
 
 
 def test_what_follows_an_answer_unasked_is_not_the_next_answer(make):
@@ -816,8 +878,17 @@ def test_a_certificate_that_nobody_vouches_for_or_of_another_host_is_refused(sec
     assert ("self-signed" if host == "127.0.0.1" else "not valid for '127.0.0.2'") in error.why
 
 
+@pytest.mark.parametrize("kind", MAKE)
+def test_whom_the_environment_says_to_trust_is_trusted_though_it_says_so_late(secured, kind):
+    """aiohttp makes its settings of TLS as it is imported."""
+    assert aiohttp.__version__
+    [answer], _ = exchange(MAKE[kind], saying(OK))
+    assert answer.raw == b"yes"
+
+
 @pytest.mark.parametrize(
-    ("said", "kind"), [(None, "disconnected"), (OK, "tls"), (silence, "connect_timeout")]
+    ("said", "kind"),
+    [(None, "unreachable"), (reset(), "unreachable"), (OK, "tls"), (silence, "connect_timeout")],
 )
 def test_a_server_that_does_not_greet_over_tls_is_told_by_what_it_does(said, kind):
     async def main():
@@ -855,6 +926,23 @@ def test_proxies_are_left_to_aiohttp():
         return [type(each) for each in made]
 
     assert asyncio.run(main()) == [WireTransport, AiohttpTransport] * 2
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_is_for_the_server_is_not_shown_to_the_proxy_as_its_own(scheme):
+    """The way to a server over TLS is asked for in the clear."""
+
+    async def main():
+        async with listening(saying(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")) as proxy:
+            transport = AiohttpTransport({**HEADERS, "api-key": KEY}, 20.0, proxy.url)
+            with suppress(Broken):
+                await transport.send(f"{scheme}://server.invalid/v1", b"{}", MOST)
+            await transport.aclose()
+            return proxy.asked[0][1]
+
+    head = asyncio.run(main())
+    assert b"proxy-authorization" not in head.lower()
+    assert (KEY.encode() in head) == (scheme == "http")
 
 
 @pytest.mark.parametrize("kind", MAKE)

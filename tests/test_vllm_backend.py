@@ -366,6 +366,15 @@ def test_a_list_of_models_that_is_no_json_is_transient():
     assert failure_of(Odd(manners=LIKE_VLLM)).kind == "page"
 
 
+def test_a_mark_of_the_order_of_bytes_ahead_of_a_list_of_models_is_passed_over():
+    class Odd(ServerDouble):
+        async def _list_models(self, request):
+            return self._raw("ok", 200, b'\xef\xbb\xbf{"data": [{"id": "double"}]}')
+
+    (reply,), _ = replies_of(Odd(manners=LIKE_VLLM), REQUEST)
+    assert reply.model == "double"
+
+
 @pytest.mark.parametrize("check", CHECKS)
 def test_it_keeps_the_contract_of_backends(check):
     double = ServerDouble(manners=LIKE_VLLM)

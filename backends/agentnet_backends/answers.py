@@ -375,12 +375,21 @@ def _candidates(position: Mapping[str, object]) -> Iterator[Candidate]:
 
 
 def _candidate(entry: object) -> Candidate | None:
+    """Read an entry of a list; None for what is none.
+
+    Raises:
+        _Unreadable: It has a probability that is none, so that the others mean nothing either.
+    """
     match entry:
         case {"token": str(), "logprob": bool()} | {"token": str(), "prob": bool()}:
             return None
-        case {"token": str(token), "logprob": float() | int() as logprob} if logprob <= _ROUNDING:
+        case {"token": str(token), "logprob": float() | int() as logprob}:
+            if not logprob <= _ROUNDING:
+                raise _Unreadable(f"the server lists a log-probability of {logprob!r:.20}")
             return Candidate(_plain(token), float(max(logprob, _LEAST)))
-        case {"token": str(token), "prob": float() | int() as prob} if 0.0 <= prob <= 1.0 + _ROUNDING:
+        case {"token": str(token), "prob": float() | int() as prob}:
+            if not 0.0 <= prob <= 1.0 + _ROUNDING:
+                raise _Unreadable(f"the server lists a probability of {prob!r:.20}")
             return Candidate(_plain(token), max(min(math.log(prob), 0.0) if prob else _LEAST, _LEAST))
         case _:
             return None

@@ -198,7 +198,7 @@ def _with_care(raw: bytes, request: Request, constraint: Constraint, peer: Peer)
     used = UsedTokens(None, None)
     is_failed = False
     try:
-        body = _parsed(raw, peer)
+        body = _parsed(raw, request.n * (1 + request.logprobs), peer)
         is_failed = bool(body.get("error"))
         used = _used(body.get("usage"), raw, peer)
         return _reply(body, used, raw, request, constraint, peer)
@@ -213,6 +213,8 @@ def _usual(raw: bytes, constraint: Constraint) -> Reply | None:
 
     Both readings of such a reply give the same, and the other takes ten times as long.
     """
+    if _may_be_ambiguous(raw, 1):
+        return None
     try:
         # The decoder does not look at texts that it passes over.
         found = _COMPLETION.decode(raw.decode())
@@ -300,11 +302,31 @@ def _out(counts: Mapping[str, object]) -> int | None:
     return max(found, default=None)
 
 
-def _parsed(raw: bytes, peer: Peer) -> dict[str, object]:
+class _SaidTwice(ValueError):
+    """An object has two values of one name: readers of JSON do not agree on which of them counts."""
+
+
+def _may_be_ambiguous(raw: bytes, n_contents: int) -> bool:
+    """Say whether a body may name twice what counts: within a text a quote has a backslash before it."""
+    return raw.count(b'"content"') > n_contents or raw.count(b'"choices"') > 1 or raw.count(b'"usage"') > 1
+
+
+def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for name, value in pairs:
+            if found[name] != value:
+                raise _SaidTwice(repr(name[:_LONGEST_NAME]))
+    return found
+
+
+def _parsed(raw: bytes, n_contents: int, peer: Peer) -> dict[str, object]:
     try:
-        body = json.loads(raw)
+        is_plain = not _may_be_ambiguous(raw, n_contents)
+        body = json.loads(raw, object_pairs_hook=None if is_plain else _unambiguous)
+    except _SaidTwice as twice:
+        error = unusable_answer(peer, "malformed_json", f"the answer has two values of {twice}", raw)
     except (ValueError, RecursionError):
-        body = None
         error = unusable_answer(peer, "malformed_json", "the answer is no JSON", raw)
     else:
         if isinstance(body, dict):

@@ -14,7 +14,7 @@ of these:
   ``bad_request``, ``forbidden``, ``header_too_large``. Whether all others are refused, too, no list of words
   can know: `agentnet.stack.brake` finds out;
 - no request succeeds (`BackendUnusable`): ``unauthorized``, ``insufficient_quota``, ``unknown_model``,
-  ``wrong_url``, ``unsupported``, ``proxy_refused``, ``unknown_host``, ``no_route``, ``tls``.
+  ``wrong_url``, ``unsupported``, ``proxy_refused``, ``unknown_host``, ``no_route``, ``tls``, ``unasked``.
 
 No key ever shows: what a server says is scrubbed, and a transport keeps the exceptions of its library to
 itself, which may carry the headers that were sent.
@@ -24,10 +24,12 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -44,7 +46,9 @@ from agentnet_backends.retry_hints import retry_hint
 from agentnet_backends.transport import Broken
 
 _SHOWN_CHARACTERS = 300
-KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_*.-]{6,}|(?<=[Bb]earer )\S+")
+KEY_LIKE = re.compile(
+    r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_*.-]{6,}|(?<=[Bb]earer )\S+|(?<=://)[^\s/@]*:[^\s/@]+(?=@)"
+)
 """What looks like a key, whatever it stands in."""
 
 _REJECTED = frozenset(
@@ -66,8 +70,11 @@ _WAYS_OUT: Mapping[str, str] = {
     "unsupported": "the server does not take this field or value: see {knobs}",
     "unknown_host": "check the host in {table}.base_url and the network, then resume the run",
     "no_route": "check the host in {table}.base_url and the network, then resume the run",
+    "unasked": "answers of this run may have been given to other questions than theirs: mend the server, or "
+    "what stands before it, and start anew, with stack.cache=false",
     "tls": "check whether {table}.base_url begins with the right one of http:// and https://, and the "
-    "server's certificate (SSL_CERT_FILE=FILE trusts one that nobody else has signed)",
+    "server's certificate (SSL_CERT_FILE=FILE in the environment trusts one that nobody else has signed, "
+    "or an authority of your own)",
 }
 """What to do about whatever makes the backend unusable, or may."""
 
@@ -391,8 +398,8 @@ def _error(
 OUT_OF_REACH = frozenset({"refused", "connect_timeout", "unreachable", "unknown_host", "no_route", "tls"})
 """Kinds of failure in which no connection to the server came about."""
 
-_NOT_SENT = frozenset({"proxy", "proxy_refused", "too_many_files"})
-"""Kinds of failure in which nothing was sent to the server, and which say nothing of it."""
+_NOT_SENT = frozenset({"proxy", "proxy_refused", "too_many_files", "unasked"})
+"""Further kinds of failure in which nothing was sent to the server."""
 
 _IS_IT_RUNNING = "is the server running? try: curl {url}/models"
 
@@ -425,9 +432,18 @@ def error_of_exception(
     if kind in {"unknown_host", "no_route"} and is_known:
         kind = "unreachable"
     words = {"why": _system_words(error), "url": peer.url, "table": peer.table, "proxy": proxy_name(proxy)}
+    trusted = os.environ.get("SSL_CERT_FILE")
+    if kind == "tls" and trusted and not Path(trusted).is_file():
+        # OpenSSL passes over it without a word.
+        words["why"] = f"{words['why']}; SSL_CERT_FILE names no file: {trusted}"
     what = _WHAT[kind].format(timeout_s=timeout_s, **words)
+    if kind in _OF_ANOTHER_PROTOCOL and not is_known:
+        what = f"{what}; does {peer.table}.base_url begin with the right one of http:// and https://?"
     return _error(peer, kind, what, 0.0 if kind in {"disconnected", "reset"} else None)
 
+
+_OF_ANOTHER_PROTOCOL = frozenset({"disconnected", "garbled", "reset"})
+"""How servers end calls that are not of the protocol they speak, if they never answered one."""
 
 _WHAT: Mapping[str, str] = {
     "timeout": "no whole answer within {timeout_s:g} s ({table}.timeout_s)",
@@ -441,6 +457,7 @@ _WHAT: Mapping[str, str] = {
     "disconnected": "the connection was closed before the answer came",
     "truncated": "the answer broke off",
     "garbled": "the answer is no valid HTTP",
+    "unasked": "an answer came that nobody asked for, so that nobody knows which answer is whose",
     "header_too_large": "a header of the answer is larger than 8 KiB",
     "proxy": "the proxy {proxy} could not be reached, or did not reach the server{why}; the environment "
     "names it (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), and NO_PROXY exempts a server from it",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -13,7 +15,6 @@ from agentnet.errors import BackendError, TransientError
 from agentnet_backends.bodies import ENCODINGS, MAX_REPLY_BYTES, is_plain, plain
 from agentnet_backends.endpoints import Endpoint, Endpoints
 from agentnet_backends.failures import (
-    OUT_OF_REACH,
     Peer,
     error_of_answer,
     error_of_exception,
@@ -181,7 +182,7 @@ class Http:
         if status >= 300:
             raise error_of_answer(peer, status, headers, raw)
         try:
-            return json.loads(peer.redact(raw.decode()))
+            return json.loads(peer.redact(raw.decode("utf-8-sig")))
         except (ValueError, RecursionError):
             error = unusable_answer(peer, "malformed_json", f"{path} gave no JSON", raw)
         raise error
@@ -235,7 +236,7 @@ class Http:
             proxy=proxy,
         )
         self._note(endpoint, failure.kind)
-        failure.may_be_billed = failure.kind not in OUT_OF_REACH
+        failure.may_be_billed = failure.attempts > 0
         if others and isinstance(failure, TransientError):
             failure.retry_after_s = 0.0
         return failure
@@ -273,15 +274,30 @@ def transport_to(url: str, headers: Mapping[str, str], timeout_s: float, proxy: 
     return AiohttpTransport(headers, timeout_s, proxy)
 
 
+def _is_exempt(host: str, without: str) -> bool:
+    """Say whether `host` is this machine, or of a range of addresses in `without` (``10.0.0.0/8``)."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    if address.is_loopback or address.is_unspecified:
+        return True
+    for each in without.split(","):
+        with suppress(ValueError):
+            if address in ip_network(each.strip(), strict=False):
+                return True
+    return False
+
+
 def proxy_of(url: str) -> str | None:
     """Find the proxy that the environment names for `url`; this machine itself needs none."""
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host in {"localhost", "::1"} or host.startswith("127.") or proxy_bypass(host):
-        return None
+    host, with_port = parts.hostname or "", parts.netloc.rpartition("@")[2]
     found = getproxies()
+    if _is_exempt(host, found.get("no", "")) or proxy_bypass(host) or proxy_bypass(with_port):
+        return None
     proxy = found.get(parts.scheme, found.get("all"))
     if not proxy or "://" in proxy:
         return proxy or None

@@ -27,6 +27,7 @@ from agentnet.errors import ConfigurationError, PluginError, near_miss
 from agentnet_backends.bodies import MAX_REPLY_BYTES
 from agentnet_backends.failures import KEY_LIKE, Peer, proxy_name, proxy_secrets
 from agentnet_backends.http import Access, proxy_of
+from agentnet_backends.redaction import redact
 from agentnet_backends.references import resolved, variables_in
 from agentnet_backends.ways import Ways
 
@@ -62,16 +63,17 @@ def _url(text: str) -> URL:
         parts = URL(text)
         # What no host can be called, with a dot too many say, would end the first call as no answer does.
         (parts.raw_host or "").encode("idna")
-        return parts if parts.scheme in {"http", "https"} and parts.host else URL()
+        return parts if parts.scheme in {"http", "https"} and parts.host and parts.port else URL()
     except ValueError:
         return URL()
 
 
-def _base_url(url: str) -> str:
+def _base_url(text: str) -> str:
+    url = text.strip()
     parts = _url(url)
     if not parts.host:
         raise ValueError("must be a URL such as http://127.0.0.1:8000/v1")
-    if parts.user or parts.password or parts.query_string or parts.fragment:
+    if "@" in parts.raw_authority or not {"?", "#"}.isdisjoint(url):
         raise ValueError(
             "must hold no user, password, query or fragment: keys come from the environment, and a query "
             "such as Azure's api-version has an option of its own, query"
@@ -304,8 +306,13 @@ class Connection(PluginOptions):
         """Name the servers, for messages.
 
         Raises:
-            ConfigurationError: The environment names a proxy that is none of HTTP.
+            ConfigurationError: The environment names a proxy that is none of HTTP, or a URL holds a key.
         """
+        if any(redact(url, access.secrets) != url for url in self.base_url):
+            raise ConfigurationError(
+                f"{self.table}.base_url holds a key: settings are stored with the run, so that keys come "
+                f"from the environment alone and are sent in a header ({self.table}.key_env, key_header)"
+            )
         proxies = {url: _proxy_to(url) for url in self.base_url}
         return [
             Peer(

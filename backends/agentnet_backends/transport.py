@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -66,6 +67,18 @@ class Transport(Protocol):
     async def aclose(self) -> None:
         """Close the connections."""
         ...
+
+
+def tls_context() -> ssl.SSLContext:
+    """Make the settings of TLS: the standard library's, so that certificates and host names are checked.
+
+    Whom the environment says to trust when it is made is trusted (``SSL_CERT_FILE``).
+    """
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    # The server has no business to ask for other keys under way.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    return context
 
 
 class _Call(Protocol):

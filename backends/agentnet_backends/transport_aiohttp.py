@@ -11,7 +11,14 @@ import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from agentnet_backends.transport import KEEP_ALIVE_S, LONGEST_CONNECT_S, Answer, Broken, Deadlines
+from agentnet_backends.transport import (
+    KEEP_ALIVE_S,
+    LONGEST_CONNECT_S,
+    Answer,
+    Broken,
+    Deadlines,
+    tls_context,
+)
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -33,12 +40,13 @@ class AiohttpTransport:
         import aiohttp
 
         self._proxy = proxy
+        # Those of a session are shown to the proxy, too, in the clear before TLS begins.
+        self._headers = headers
         self._addresses: dict[str, URL] = {}
         self._failures = (aiohttp.ClientError, OSError)
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ssl=tls_context()),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=headers,
             auto_decompress=False,
             read_bufsize=_READ_AHEAD_BYTES,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(timeout_s, LONGEST_CONNECT_S)),
@@ -57,6 +65,7 @@ class AiohttpTransport:
                 "GET" if body is None else "POST",
                 address,
                 data=body,
+                headers=self._headers,
                 allow_redirects=False,
                 proxy=self._proxy,
             )
@@ -126,7 +135,10 @@ def _told(error: BaseException, *, is_proxied: bool) -> Exception:
         return Broken(kind, words)
     if isinstance(error, OSError) and error.errno is not None:
         return OSError(error.errno, words)
-    return TimeoutError() if isinstance(error, TimeoutError) else Broken("garbled")
+    if isinstance(error, TimeoutError):
+        return TimeoutError()
+    # Without a number it is aiohttp's own, of a kept connection that ended before it was taken.
+    return Broken("disconnected" if isinstance(error, OSError) else "garbled")
 
 
 def _kind_of(error: BaseException, *, is_proxied: bool) -> str | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
+import select
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
@@ -17,12 +19,20 @@ from typing import Any, Final, cast
 
 import httptools
 
-from agentnet_backends.transport import KEEP_ALIVE_S, LONGEST_CONNECT_S, Answer, Broken, Deadlines
+from agentnet_backends.transport import (
+    KEEP_ALIVE_S,
+    LONGEST_CONNECT_S,
+    Answer,
+    Broken,
+    Deadlines,
+    tls_context,
+)
 
 _LONGEST_HEADER_BYTES: Final = 8190
 _MOST_HEADERS: Final = 128
 _LENGTHS: Final = frozenset({"content-length", "transfer-encoding"})
 """Who sends none of these ends a body by the end of the connection."""
+_SUCCESS: Final = re.compile(rb"HTTP/1\.[01] 2")
 _NAMES_KEPT_S: Final = 10.0
 _NEXT_FAMILY_AFTER_S: Final = 0.25
 _PIECE_BYTES: Final = 1 << 16
@@ -38,6 +48,10 @@ class WireTransport:
         url: Where the server is; of its path nothing is taken.
         headers: What every request shows.
         timeout_s: Deadline of a call from first to last byte, in seconds.
+
+    Attributes:
+        is_out_of_step: Whether an answer came that nobody asked for: the next such one may come a moment
+            later, when somebody has asked, and would be his.
 
     Raises:
         ValueError: A header holds a line break.
@@ -55,18 +69,20 @@ class WireTransport:
         self._names = _Names(server.raw_host or "", server.port or 80)
         self._tls: dict[str, Any] = {}
         if server.scheme == "https":
-            self._tls = {"ssl": _context(), "server_hostname": (server.raw_host or "").rstrip(".")}
+            self._tls = {"ssl": tls_context(), "server_hostname": (server.raw_host or "").rstrip(".")}
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._deadlines = Deadlines()
         self._sweeper: asyncio.TimerHandle | None = None
-        self._is_closed = False
+        self._is_closed = self.is_out_of_step = False
         self._all_lost: asyncio.Future[None] | None = None
 
     async def send(self, url: str, body: bytes | None, most_bytes: int) -> Answer:
         """Make one call; see `Transport.send`."""
+        if self.is_out_of_step:
+            raise Broken("unasked")
         now = self._loop.time()
         due = now + self._timeout_s
         head = self._heads.get(url) or self._head(url)
@@ -113,9 +129,10 @@ class WireTransport:
         """Take the connection that was used last, so that those that are not needed are dropped."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_usable(before):
+            if not connection.is_usable(before):
+                connection.close()
+            elif not connection.is_spoken_on():
                 return connection
-            connection.close()
         return None
 
     async def _connect(self) -> _Connection:
@@ -132,9 +149,9 @@ class WireTransport:
             failure: Exception = Broken("connect_timeout", error.strerror)
         except ssl.SSLError as error:
             failure = Broken("tls", error.strerror)
-        except ConnectionResetError as error:
-            # asyncio's own, of a server that hangs up in the midst of greeting, has no number.
-            failure = Broken("disconnected") if error.errno is None else error
+        except (ConnectionResetError, BrokenPipeError) as error:
+            # Nothing was sent yet. asyncio's own error of who hangs up as he is greeted has no words.
+            failure = Broken("unreachable", error.strerror or "it hung up before there was a connection")
         except OSError as error:
             # Of several addresses each may have failed in its own way.
             failure = Broken("unreachable", str(error)) if error.errno is None else error
@@ -194,6 +211,7 @@ class _Connection(asyncio.Protocol):
         )
         self._waiter: asyncio.Future[Answer] | None = None
         self._transport: asyncio.Transport
+        self._unread = select.poll()
         self._loop = asyncio.get_running_loop()
         self._most_bytes = 0
         self._trouble = ""
@@ -213,6 +231,10 @@ class _Connection(asyncio.Protocol):
     def is_usable(self, before: float) -> bool:
         """Say whether it is still open, and was used after `before`."""
         return self.idle_since > before and not self._transport.is_closing()
+
+    def is_spoken_on(self) -> bool:
+        """Say whether something came that the event loop has not come to: it then ends the connection."""
+        return bool(self._unread.poll(0))
 
     def give_up(self, waiter: asyncio.Future[Answer]) -> None:
         """Close it if it still has the call of `waiter`: so the server learns that nobody waits any more."""
@@ -241,12 +263,14 @@ class _Connection(asyncio.Protocol):
         """Take the way to send."""
         # uvloop's transports are no instances of asyncio's classes.
         self._transport = cast(asyncio.Transport, transport)
+        self._unread.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
         if self._waiter is None:
             # Nothing was asked: what it says, be it a goodbye, must not be taken for the next answer.
+            self._owner.is_out_of_step |= _SUCCESS.match(data) is not None
             self.close()
             return
         self.has_heard = True
@@ -344,14 +368,6 @@ class _Connection(asyncio.Protocol):
         self._forget()
         if not waiter.done():
             waiter.set_result(answer)
-
-
-def _context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    # The server has no business to ask for other keys under way.
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    return context
 
 
 def _sent(head: bytes, body: bytes | None) -> bytes:
