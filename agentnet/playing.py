@@ -216,7 +216,8 @@ def sweep(experiment: type[E] | E, **knobs: Iterable[object]) -> E:
     conditions = tuple({**own, **each} for own in made.conditions for each in swept)
     for condition in conditions:
         made.under(condition)
-    return type(made)(**{**made.overrides, "conditions": conditions})
+    fixed = {name: value for name, value in made.overrides.items() if name not in knobs}
+    return type(made)(**{**fixed, "conditions": conditions})
 
 
 def _values(knob: str, given: Iterable[object]) -> list[object]:

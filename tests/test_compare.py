@@ -233,6 +233,16 @@ def test_runs_are_named_by_what_sets_them_apart(play: Callable[..., Run]) -> Non
     assert difference.contrast.value == pytest.approx(np.subtract(*ends[::-1]).mean())
 
 
+def test_conditions_of_one_design_in_two_runs_are_compared_once_whatever_knobs_are_crossed(
+    play: Callable[..., Run],
+) -> None:
+    crossed = [SMALL.under({"degree": degree, "steps": steps}) for degree in (3, 6) for steps in (2, 3)]
+    runs = [play(*crossed, seed=seed) for seed in (1, 2)]
+    contrasts = analysis.compare(runs, "final_engagement").contrasts
+    told = [each.compared for each in contrasts]
+    assert len(told) == len(set(told)) == 4 + 4
+
+
 def test_runs_without_a_common_news_item_are_compared_without_pairs(play: Callable[..., Run]) -> None:
     one, two = (play(SMALL.under({"degree": degree}), seed=seed) for degree, seed in ((3, 1), (6, 2)))
     found = compare([one, two])

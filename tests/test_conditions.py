@@ -133,3 +133,14 @@ def test_conditions_within_a_condition_are_refused(command, tmp_path):
         2,
         "error: condition 1: it has conditions of its own; list them as conditions of the run",
     )
+
+
+def test_a_knob_that_every_condition_sets_is_not_set_for_the_run_beside_them(command, tmp_path):
+    path = tmp_path / "sizes.py"
+    path.write_text(FILE.replace('{"steps": 3}, ', "").replace(', {"temperature": 0.9}', ""))
+    for name in ("check", "run"):
+        done = command(name, path, "-S", "degree=6", "-S", "steps=1")
+        assert done.code == 2
+        assert "degree is set to 6 for the whole run, and every condition sets its own" in done.err
+    path.write_text(FILE)
+    assert command("check", path, "-S", "degree=6", "-S", "steps=1").code == 0

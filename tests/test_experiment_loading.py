@@ -54,7 +54,9 @@ def test_siblings_are_imported_recorded_and_played_from_the_record(command, tmp_
     assert str(path.parent) not in sys.path
     assert command("run", path, "--out", "b", "--max-calls", 20, *uncached).code == 3
     write(path.parent, later="def ask(text):\n    return 'Something else'\n", sizes="1 / 0\n")
-    assert "is something else" in command("run", path, "--resume", "b").err
+    again = command("run", path, "--resume", "b").err
+    assert "is something else" in again
+    assert "to play the file as it is now, leave out --resume" in again
     assert command("run", "--resume", "b", "--quiet", "--max-calls", 2000).code == 0
     assert Run(Path("b")).digest() == Run(Path("a")).digest()
 
@@ -410,6 +412,7 @@ def test_an_error_in_the_middle_of_a_run_leaves_it_resumable(command, tmp_path, 
     assert done.code == code
     assert words in done.err.splitlines()[-1]
     assert "resume with: agentnet run --resume a" in done.err
+    assert "once you mend it, begin a new one" in done.err
     assert Run(Path("a")).meta["status"] != "finished"
     trap.unlink()
     assert command("run", "--resume", "a", "--quiet").code == 0

@@ -270,6 +270,12 @@ def test_changes_that_cannot_be_made_are_refused(change, complaint):
         change(network)
 
 
+def test_an_attribute_that_is_no_number_names_the_node_as_its_file_does():
+    network = Network.from_edges([(0, 1)], 2, labels=["ana", "ben"], node_attributes={"age": ["31", "old"]})
+    with pytest.raises(DesignError, match="the 'age' of node 'ben' is 'old', which is no number"):
+        network.top("age", 1)
+
+
 def test_new_edges_have_the_attributes_that_the_network_has():
     network = Network.from_edges(
         [(0, 1)], 3, is_directed=True, edge_attributes={"layer": ["a"], "weight": [1]}

@@ -310,7 +310,7 @@ def test_a_run_that_lacks_too_much_says_so_each_time_until_it_is_asked_again(stu
 
 
 def test_a_sweep_makes_a_condition_of_each_combination_and_its_run_compares_them(study):
-    swept = agentnet.sweep(study.Study(repeats=2), degree=[3, 5], temperature=iter([0.5, 1.0]))
+    swept = agentnet.sweep(study.Study(repeats=2, degree=4), degree=[3, 5], temperature=iter([0.5, 1.0]))
     assert len(swept.conditions) == 4
     run = agentnet.play(swept, **QUIET)
     assert [c["degree"] for c in run.meta["experiment"]["conditions"]] == [3, 3, 5, 5]

@@ -428,10 +428,11 @@ def test_troubles_are_called_mended_only_where_an_answer_came(
 
 
 def test_what_calls_without_an_answer_may_have_taken_is_told_from_what_answers_took(
-    play: Callable[..., Run], tmp_path: Path
+    play: Callable[..., Run], tmp_path: Path, command: Callable[..., Any]
 ) -> None:
     run = play(CascadeExperiment(**SMALL))
     exact = read_facts(run)
+    assert json.loads(command("show", run.folder, "--json").out)["took_by_recorded_answers"] == ""
     assert cost_words(exact.spending).startswith(f"{exact.spending.calls:,} calls, ")
     assert "recorded answers" not in " ".join(costs_table(exact).notes)
     lost = unsealed(run, tmp_path / "lost")
@@ -442,6 +443,8 @@ def test_what_calls_without_an_answer_may_have_taken_is_told_from_what_answers_t
     assert cost_words(facts.spending).startswith("at most ")
     (note,) = (note for note in costs_table(facts).notes if "bill" in note)
     assert f"{exact.spending.prompt_tokens:,} prompt tokens" in note
+    shown = json.loads(command("show", lost.folder, "--json").out)["took_by_recorded_answers"]
+    assert f"{shown}, for 0" in cost_words(exact.spending)
 
 
 @pytest.mark.parametrize("n_wanted", [None, 2])

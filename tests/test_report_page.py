@@ -35,7 +35,7 @@ from agentnet.analysis.severity import cluster_severity
 from agentnet.backend import Reply, Request, make_backend
 from agentnet.errors import DesignError, RunFolderError, UserError
 from agentnet.events import Run
-from agentnet.news import NewsItem, severity_of
+from agentnet.news import NewsItem, sample_news, severity_of
 from agentnet.report import Options, Report, make_report, paper
 from agentnet.report.cascade_tables import rates_table
 from agentnet.report.drawings import Drawing, with_prefix
@@ -561,6 +561,27 @@ def test_unknown_severities_are_named(play: Callable[..., Run]) -> None:
     assert "No news item has a severity" in text
     assert "of unknown severity: yes-ratio" in text
     assert "of unknown severity, " in text
+    assert "The run used the severities" not in text
+    assert "news item with a severity" not in text
+    assert "by severity of the news" not in text
+
+
+def test_severities_of_a_file_of_labels_are_told_as_such(
+    play: Callable[..., Run], tmp_path: Path, cascades: Run
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text(
+        "id,severity\n" + "".join(f"{each.id},{1 - each.severity}\n" for each in sample_news().items)
+    )
+    run = play(CascadeExperiment(**DESIGN, news_severity=labels))
+    said = [
+        re.findall(r"The run used the severities of.*", page_of(make_report([each], Options(**FEW))).text)
+        for each in (run, cascades)
+    ]
+    assert said == [
+        ["The run used the severities of the file of labels .../labels.csv."],
+        ["The run used the severities of the news items themselves."],
+    ]
 
 
 def test_a_run_that_nobody_started_or_that_always_says_the_same_says_so(play: Callable[..., Run]) -> None:

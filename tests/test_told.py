@@ -292,6 +292,7 @@ def test_personas_are_texts_and_no_profile_is_claimed(study, played, tmp_path):
         ("personas = ('A nurse.', ' ')", "persona 1 is ' '"),
         ("initial_agents = (4, 99)", "no agent 99"),
         ('initial_agents = {"most": 4}', "it is a number"),
+        ('initial_agents = {"top": ("n_hearers", 0)}', "it is a number"),
         ('initial_agents = {"top": ("fame", 4)}', "fame"),
         ("interventions = (at_step(2, remove_agents(agents=(32,))),)", "no agent 32"),
         ("interventions = ('stop',)", "made by at_step"),

@@ -773,6 +773,7 @@ def _contrasts(
     measure: str, conditions: Sequence[Condition], sides: Mapping[int, Side], how: How
 ) -> Iterator[ConditionContrast]:
     met: set[int] = set()
+    alike: set[int] = set()
     for knob, others, row in rows_by_knob(conditions):
         at = f" ({others})" if others else ""
         met |= {each.number for _, each in row}
@@ -784,7 +785,7 @@ def _contrasts(
                     trend(knob_values, values), level=how.level, seed=how.seed, within=BOUNDS["trend"]
                 )
                 yield ConditionContrast(measure, "trend", trend_in_words(knob, knob_values, at), number)
-        yield from _along(measure, knob, at, row, sides, how)
+        yield from _along(measure, knob, at, row, sides, how, alike)
     for each in conditions[1:]:
         if each.number not in met:
             told = f"{each.name} less {conditions[0].name}"
@@ -798,8 +799,12 @@ def _along(
     row: Sequence[tuple[Any, Condition]],
     sides: Mapping[int, Side],
     how: How,
+    alike: set[int],
 ) -> Iterator[ConditionContrast]:
-    """Compare each value of a knob with the first, and conditions of equal value with the first of these."""
+    """Compare each value of a knob with the first, and conditions of equal value with the first of these.
+
+    Those of one design stand in a row of every knob: `alike` has who was compared with its first already.
+    """
     first_of: dict[str, Condition] = {}
     has_equal = len({spelling(value) for value, _ in row}) < len(row)
     (start, of_start), *others = row
@@ -808,6 +813,10 @@ def _along(
         other = first_of.setdefault(spelling(value), each)
         if other is each:
             other = of_start
+        elif each.number in alike:
+            continue
+        else:
+            alike.add(each.number)
         told = difference_in_words(knob, value, start, at)
         told = f"{each.name} less {other.name}" if has_equal else told
         yield from _difference(measure, told, sides[each.number], sides[other.number], how)

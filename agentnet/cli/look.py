@@ -165,7 +165,7 @@ def _counted(run: Run) -> dict[str, Any]:
 
 def _took(run: Run) -> dict[str, Any]:
     from agentnet.events import is_played
-    from agentnet.events.spending import cost_words, took_of
+    from agentnet.events.spending import cost_words, took_of, use_words
 
     with run.snapshot() as connection:
         is_on = is_played(run.folder)
@@ -180,6 +180,7 @@ def _took(run: Run) -> dict[str, Any]:
         "estimated_calls": took.unmetered,
         "dollars": dollars,
         "took": cost_words(replace(took, dollars=known)),
+        "took_by_recorded_answers": use_words(*took.recorded) if took.has_bounds and took.recorded else "",
     }
 
 

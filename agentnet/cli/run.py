@@ -321,7 +321,10 @@ def _to_resume(folder: Path, target: str | None, out: Path | None, *, ask_missin
         raise click.UsageError("--out goes with a new run; a resumed one stays where it is")
     run = Run(folder)
     if target is not None:
-        way_out = f"resume without naming a file: {resume_command(folder)}"
+        way_out = (
+            f"resume without naming a file: {resume_command(folder)}; to play the file as it is now, leave "
+            "out --resume: with the same seed, answers that the cache holds are not paid again"
+        )
         check_same(run, Source.read(target), way_out)
     if not ask_missing and is_complete(run):
         lacks = missing_words(run)

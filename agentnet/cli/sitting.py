@@ -11,7 +11,7 @@ from pathlib import Path
 from agentnet.backend import Attended, Backend
 from agentnet.cli.progress import Say, finishing, outlook_of, progress, summary
 from agentnet.config import Settings
-from agentnet.errors import Interrupted, RunStopped, WorldError
+from agentnet.errors import DesignError, Interrupted, RunStopped, WorldError
 from agentnet.events import Run
 from agentnet.runner import Prepared, Runner
 from agentnet.runner.begin import Ready
@@ -21,6 +21,11 @@ from agentnet.view.outlook import Guess
 from agentnet.voices import listing_voices, parts_of
 
 Leave = Callable[[RunStopped], None]
+
+_ITS_RECORD = (
+    "the run goes on by the experiment's code as it was recorded; once you mend it, begin a new one: with "
+    "the same seed, answers that the cache holds are not paid again"
+)
 
 
 def announce(prepared: Prepared, say: Say) -> None:
@@ -88,8 +93,10 @@ async def sit(
         say(summary(runner.tally, prepared))
         say(f"resume with: {way_out}")
         raise
-    except Exception:
+    except Exception as error:
         say(f"resume with: {way_out}")
+        if isinstance(error, DesignError):
+            say(_ITS_RECORD)
         say(f"{summary(runner.tally, prepared)}; what was recorded is kept in {prepared.folder}")
         raise
     return runner.tally

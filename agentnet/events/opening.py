@@ -53,7 +53,8 @@ def create_log(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
-            f"{folder}: the run folder cannot be made ({error.strerror}); choose another by `runs`"
+            f"{folder}: the run folder cannot be made ({error.strerror}); choose another by --out, or by the "
+            "setting runs"
         ) from error
     if path.exists():
         with reading(path) as connection:

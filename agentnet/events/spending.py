@@ -95,12 +95,11 @@ def cost_words(spent: Took) -> str:
     """Say what a run took."""
     money = "at an unknown price" if spent.dollars is None else f"for {spent.dollars:,.4f} US dollars"
     most = "at most " if spent.has_bounds else ""
-    calls, asked, answered = (
-        f"{number:,} {thing}{'' if number == 1 else 's'}"
-        for number, thing in (
-            (spent.calls, "call"),
-            (spent.prompt_tokens, "prompt token"),
-            (spent.completion_tokens, "completion token"),
-        )
-    )
-    return f"{most}{calls}, {asked} and {answered}, {money}"
+    return f"{most}{use_words(spent.calls, spent.prompt_tokens, spent.completion_tokens)}, {money}"
+
+
+def use_words(n_calls: int, n_asked: int, n_answered: int) -> str:
+    """Say calls, tokens in and tokens out."""
+    things = zip((n_calls, n_asked, n_answered), ("call", "prompt token", "completion token"), strict=True)
+    calls, asked, answered = (f"{n:,} {thing}{'' if n == 1 else 's'}" for n, thing in things)
+    return f"{calls}, {asked} and {answered}"

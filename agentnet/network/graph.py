@@ -199,7 +199,7 @@ class Network:
         if by not in self.node_attributes:
             known = near_miss(by, (*counts, *self.node_attributes))
             raise DesignError(f"agents of network {self.name!r} have no {by!r}{known}")
-        return numbers(by, self.node_attributes[by])
+        return numbers(by, self.node_attributes[by], self.labels)
 
     def without_agents(self, agents: ArrayLike) -> Network:
         """Take all edges of some agents away; they keep their numbers.

@@ -5,7 +5,7 @@ Everything here raises `DesignError` and says which agent, edge or node is to bl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -96,14 +96,15 @@ def agents_of(agents: ArrayLike, n_agents: int) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
-def numbers(name: str, values: Iterable[Any]) -> NDArray[np.float64]:
+def numbers(name: str, values: Iterable[Any], labels: Sequence[str] | None = None) -> NDArray[np.float64]:
     """Take an attribute of agents as numbers, NaN where it is missing; refuse what is no number."""
     found = []
     for agent, value in enumerate(values):
         try:
             found.append(float("nan" if value in (None, "") else value))
         except (TypeError, ValueError):
-            raise DesignError(f"the {name!r} of agent {agent} is {value!r}, which is no number") from None
+            who = f"agent {agent}" if labels is None else f"node {labels[agent]!r}"
+            raise DesignError(f"the {name!r} of {who} is {value!r}, which is no number") from None
     return np.array(found, dtype=np.float64)
 
 

@@ -142,14 +142,18 @@ def cite(citations: Iterable[str]) -> Html:
     return bullets(citations, "To cite:")
 
 
+def _whose_severity(facts: LogFacts) -> str:
+    if all(item.severity is None for item in facts.news):
+        return "No news item of the run has a severity."
+    designs = [facts.design(number) for number in range(facts.n_conditions)]
+    if labels := {each["news_severity"] for each in designs if each.get("news_severity") is not None}:
+        return f"The run used the severities of the file of labels {in_words(sorted(labels))}."
+    return "The run used the severities of the news items themselves."
+
+
 def _severity(facts: LogFacts, options: Options) -> Iterator[Block]:
     clusters = options.severity_clusters
-    labels = facts.meta["settings"].get("news", {}).get("severity")
-    yield paragraph(
-        "The run used the severities of the news items themselves."
-        if labels is None
-        else f"The run used the severities of the file of labels {in_words(labels)}."
-    )
+    yield paragraph(_whose_severity(facts))
     if clusters is None:
         yield absent(
             "no clusters of news texts were given: give what agentnet.analysis.severity.cluster_severity "

@@ -161,8 +161,11 @@ class CourseInWords:
         more, changed = listed(self.tells_more or [""]), listed(self.is_changed or [""])
         again = self.knob("susceptible_again")
         has_stops = bool(self.stops or self.own("react"))
+        told = any(item.severity is not None for item in self.facts.news)
         return {
             "personalities": "personas of their own" if self.has_personas else "assigned personalities",
+            "by_severity": ", by severity of the news" if told else "",
+            "with_severity": " with a severity" if told else "",
             "by_group": "" if self.has_personas else " and by group of profiles",
             "who": "a persona" if self.has_personas else "a fixed profile of five binary traits",
             "state": "engaged or not" + (", or stopped" if has_stops and not again else ""),

@@ -20,7 +20,7 @@ from agentnet.config import Settings, Shard
 from agentnet.errors import ConfigurationError, DesignError, PluginError, RunFolderError
 from agentnet.events import Run, create_log
 from agentnet.events.conditions import condition_names, without_place
-from agentnet.experiment import Experiment, Source, ask, check_attributes
+from agentnet.experiment import Experiment, Source, ask, check_attributes, require
 from agentnet.families import Cell, Family, Planned, Stage, family_of_experiment
 from agentnet.families.contract import CHANCE
 from agentnet.runner.probe import check_repeatable, own_hooks
@@ -94,8 +94,13 @@ def make_plan(cells: Iterable[Cell], *, is_shared: bool = True) -> tuple[Planned
     return tuple(Planned(number, *cell, keys[number]) for number, cell in enumerate(listed))
 
 
-def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
+def design(source: Source, settings: Settings, *, is_new: bool = False) -> tuple[Experiment, ...]:
     """Make the experiment of `source` under each of its conditions.
+
+    Args:
+        source: The experiment file.
+        settings: What is in force.
+        is_new: Whether to refuse a knob of the settings that no condition heeds, too.
 
     Raises:
         UserError: The file cannot be loaded.
@@ -120,6 +125,12 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
         overrides["voices"] = laid_over(getattr(loaded, "voices", {}), overrides["voices"])
     experiment = loaded(**overrides)
     conditions = ask(experiment, "make_conditions")
+    for knob, value in settings.experiment.overrides.items() if is_new else ():
+        require(
+            not all(knob in each for each in conditions),
+            f"{knob} is set to {value!r} for the whole run, and every condition sets its own: leave it out, "
+            "or change `conditions`",
+        )
     experiments = tuple(_under(experiment, number, each) for number, each in enumerate(conditions))
     for each in experiments:
         check_attributes(each)
@@ -157,7 +168,7 @@ def prepare(
     Raises:
         AgentnetError: The experiment, or something that it reads or makes, cannot be used.
     """
-    prepared = assemble(design(source, settings), settings, folder, environ)
+    prepared = assemble(design(source, settings, is_new=True), settings, folder, environ)
     check_repeatable(prepared.family, prepared.stage, partial(design, meant or source, settings))
     return prepared
 

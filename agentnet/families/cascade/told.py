@@ -70,7 +70,7 @@ def _planted(initial: Any, network: Network, seed: int) -> tuple[int, ...]:  # n
         DesignError: There are no such agents.
     """
     match initial:
-        case {"top": (str(measure), int(count)), **rest} if not rest:
+        case {"top": (str(measure), int(count)), **rest} if not rest and count >= 1:
             return chosen(network, (), (measure, count))
         case {"share": int(share) | float(share), **rest} if not rest and 0 < share <= 1:
             count = max(1, round(share * network.n_agents))
