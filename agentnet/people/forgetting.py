@@ -13,6 +13,7 @@ from typing import Any
 
 from agentnet.errors import UserError
 from agentnet.events import LOG_NAME, Run
+from agentnet.events.cells import blaming_cells
 from agentnet.events.forget import MARK, Forgotten, Key, Seat, forget, own_answers, strings_in, unended
 from agentnet.people.ledger import LEDGER_NAME, Ledger
 from agentnet.people.options import MODEL_NAME, HumanOptions
@@ -64,9 +65,11 @@ def forget_seats(folder: Path, seats: Collection[Seat], *, anyway: bool = False)
         RunFolderError: The log is damaged, or another process is playing the run.
     """
     free, run = _free(folder), Run(folder)
-    texts = {
-        key: _written(key, text, value, prompt, free) for key, text, value, prompt in own_answers(run, seats)
-    }
+    with blaming_cells(lambda: [run]):
+        texts = {
+            key: _written(key, text, value, prompt, free)
+            for key, text, value, prompt in own_answers(run, seats)
+        }
     open_ = unended(run, {key[0] for key, some in texts.items() if some})
     if open_ and not anyway:
         raise UserError(
