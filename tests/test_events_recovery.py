@@ -552,6 +552,19 @@ def test_what_is_nested_more_deeply_than_can_be_read_is_damage(run_of, command):
         assert (done.code, "table meta holds what is no JSON" in told) == (2, True), (arguments, done)
 
 
+@pytest.mark.parametrize(
+    "shard", ["[]", "[1]", "[1, 2]", "[0, 0, 0]", "[7, 2, 2]", "[-1, 2, 0]", "[1, 2, -1]"]
+)
+def test_which_shard_a_log_is_of_must_be_one_of_them(run_of, command, shard):
+    folder = run_of(UNFINISHED, f"INSERT INTO meta VALUES ('shard', '{shard}')")
+    place = folder.parent / "sharded" / "shards" / "1-of-2"
+    shutil.copytree(folder, place)
+    for arguments in (("show", place), ("show", place.parents[1]), ("merge", place.parents[1])):
+        done = command(*arguments)
+        assert (done.code, "as 'shard'; it is its number" in done.err) == (2, True), (arguments, done)
+    assert command("ls", "-S", f"runs={folder.parent}").code == 0
+
+
 CELLS = {
     "agents.engaged_step": "'{}'",
     "agents.profile": "x'ff'",

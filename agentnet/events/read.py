@@ -186,6 +186,11 @@ class Run:
                 f"{self.path} is damaged: table meta holds what is no JSON ({error})"
             ) from error
         found.check(_META)
+        match found.get("shard", [1, 1, 0]):
+            case [number, of, at_once] if 1 <= number <= of and at_once >= 0:
+                pass
+            case _:
+                raise found.damage("shard", "; it is its number, of how many, and how many at once")
         for part in _PARTS.keys() & found.keys():
             found[part] = _Recorded(self.path, f"row {part!r} of table meta", found[part])
             found[part].check(_PARTS[part])
