@@ -541,7 +541,7 @@ def test_a_log_that_is_damaged_within_is_refused_and_unlocked(new_log):
         file.seek((page - 1) * size)
         file.write(b"\xff" * size)
     for _ in range(2):
-        with pytest.raises(StorageError, match="is damaged, or no event log"):
+        with pytest.raises(RunFolderError, match=r"malformed.*: it is damaged"):
             asyncio.run(EventLog(folder).__aenter__())
 
 

@@ -186,6 +186,7 @@ def test_a_finished_log_keeps_its_digest_and_passes(finished):
     assert {what: told.split(":")[0] for what, told in verify(run).items()} == {
         "file": "ok",
         "references": "ok",
+        "cells": "ok",
         "digest": "ok",
         "tables": "ok",
         "parquet": "unknown",
@@ -524,6 +525,8 @@ def test_what_a_log_says_of_its_experiment_is_damage_where_it_is_something_else(
         ("asking_rules", '[{"says": 7}]'),
         ("asking_rules", "[]"),
         ("seed", '"x"'),
+        ("n_realizations", "1" + "0" * 400),
+        *(("created_at", value) for value in ("NaN", "1e999", "1e18")),
         ("sources", "[{}]"),
         ("settings", "[]"),
         ("settings", '{"backend": {"name": "mock"}, "engine": 7}'),
@@ -539,6 +542,92 @@ def test_what_a_log_says_of_itself_is_damage_where_it_is_something_else(run_of, 
         assert (done.code, "is damaged: " in done.err) == (2, True), (arguments, done)
         assert "table meta has" in done.err or "of table meta has" in done.err
         assert "go on with a copy" in done.err
+
+
+def test_what_is_nested_more_deeply_than_can_be_read_is_damage(run_of, command):
+    folder = run_of(f"UPDATE meta SET value = '{'[' * 100_000}' WHERE key = 'licences'")
+    for arguments in (("show", folder), ("verify", folder), ("fit", folder)):
+        done = command(*arguments)
+        told = done.err + done.out
+        assert (done.code, "table meta holds what is no JSON" in told) == (2, True), (arguments, done)
+
+
+@pytest.mark.parametrize(
+    "shard", ["[]", "[1]", "[1, 2]", "[0, 0, 0]", "[7, 2, 2]", "[-1, 2, 0]", "[1, 2, -1]"]
+)
+def test_which_shard_a_log_is_of_must_be_one_of_them(run_of, command, shard):
+    folder = run_of(UNFINISHED, f"INSERT INTO meta VALUES ('shard', '{shard}')")
+    place = folder.parent / "sharded" / "shards" / "1-of-2"
+    shutil.copytree(folder, place)
+    for arguments in (("show", place), ("show", place.parents[1]), ("merge", place.parents[1])):
+        done = command(*arguments)
+        assert (done.code, "as 'shard'; it is its number" in done.err) == (2, True), (arguments, done)
+    assert command("ls", "-S", f"runs={folder.parent}").code == 0
+
+
+CELLS = {
+    "agents.engaged_step": "'{}'",
+    "agents.profile": "x'ff'",
+    "events.decision": "7",
+    "events.kind": "x'ff'",
+    "events.value": "'{'",
+    "incidents.at": "x'00'",
+    "incidents.detail": "'[1]'",
+    "networks.edges": "-5",
+    "news.item": "'[]'",
+    "prompts.messages": "'x'",
+    "realizations.condition": "'NaN'",
+}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_cell_of_what_its_column_is_not_declared_to_is_damage_for_whoever_reads(run_of, command, cell):
+    table, _, column = cell.partition(".")
+    query = f"UPDATE OR REPLACE {table} SET {column} = {CELLS[cell]}"
+    folder = run_of(UNFINISHED, f"{query} WHERE rowid = 1" if table == "incidents" else query)
+    before = (folder / LOG_NAME).read_bytes()
+    commands = (
+        ("show", folder),
+        ("verify", folder),
+        ("fit", folder),
+        ("trees", folder),
+        ("report", folder),
+        ("export", folder, "--format", "csv"),
+        ("export", folder, "--format", "gexf"),
+        ("forget", folder, "0:0", "--anyway"),
+        ("guess", folder),
+        ("news", "cluster", folder, "--embedder", "hash", "--out", "clusters.json"),
+    )
+    for arguments in commands:
+        done = command(*arguments)
+        assert (done.code, cell in done.err + done.out) == (2, True), (arguments, done)
+    assert command("ls", "-S", f"runs={folder.parent}").code == 0
+    assert (folder / LOG_NAME).read_bytes() == before
+
+
+def test_a_loss_that_is_no_number_is_no_damage(sample_run):
+    run = change(sample_run(), """UPDATE updates SET measures = '{"loss": NaN}'""")
+    assert verify(run)["cells"] == "ok"
+
+
+@pytest.mark.parametrize("what", ["TABLE events", "VIEW decisions"])
+def test_a_log_of_this_version_that_lacks_a_table_is_no_older_one(sample_run, what):
+    run = sample_run()
+    with closing(sqlite3.connect(run.path)) as connection, connection:
+        connection.execute(f"DROP {what}")
+    if "VIEW" in what:
+        assert len(Run(run.folder).frame("decisions"))
+        return
+    with pytest.raises(RunFolderError, match=r"is damaged: it lacks events \("):
+        Run(run.folder)
+
+
+def test_nothing_is_forgotten_of_a_log_that_does_not_say_how_far_it_is(run_of, command):
+    folder = run_of("DELETE FROM meta WHERE key = 'status'")
+    before = (folder / LOG_NAME).read_bytes()
+    done = command("forget", folder, "0:0", "--anyway")
+    assert (done.code, "lacks 'status'" in done.err) == (2, True)
+    assert (folder / LOG_NAME).read_bytes() == before
 
 
 def test_what_is_a_run_by_its_name_alone_is_neither_the_last_one_nor_gone_on_with(command, tmp_path):

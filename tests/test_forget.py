@@ -166,6 +166,17 @@ def test_of_answers_of_which_the_ledger_knows_that_all_was_chosen_nothing_is_for
     assert "Oak 2" in every_byte(run.folder)
 
 
+@pytest.mark.parametrize("line", [b"{", b"null", b"7", b"[[]]", b"\xff"])
+def test_of_a_damaged_ledger_nothing_is_forgotten_but_a_torn_end_is_nothing(run, command, line):
+    before = run.digest()
+    (run.folder / LEDGER_NAME).write_bytes(line + b"\n")
+    done = command("forget", run.folder, "0:0")
+    assert (done.code, f"{LEDGER_NAME} is damaged" in done.err) == (2, True), done
+    assert run.digest() == before
+    (run.folder / LEDGER_NAME).write_bytes(line)
+    assert command("forget", run.folder, "0:0").code == 0
+
+
 def test_who_is_to_be_forgotten_must_be_there(run):
     with pytest.raises(UserError, match="REALIZATION:AGENT"):
         forget_person(run.folder, "7")

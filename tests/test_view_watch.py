@@ -19,6 +19,7 @@ import pytest
 from agentnet import CascadeExperiment, ResponseRatioExperiment, Run
 from agentnet.backend import Reply
 from agentnet.cli.look import cost, state
+from agentnet.errors import RunFolderError
 from agentnet.events.opening import locked
 from agentnet.events.spent import spent_so_far, tokens_by_voice
 from agentnet.testing import ScriptedBackend
@@ -382,6 +383,35 @@ def test_a_log_that_is_gone_is_told_once_and_the_page_stands(played: Run, tmp_pa
     visited([run.folder], visit, told)
     assert len(told) == 1
     assert "cannot be read" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "cell"),
+    [
+        ("UPDATE OR REPLACE events SET kind = x'ff'", "events.kind"),
+        ("UPDATE incidents SET detail = '{'", "incidents.detail"),
+        ("UPDATE prompts SET messages = 'x'", "prompts.messages"),
+        ("UPDATE networks SET edges = 5", "networks.edges"),
+    ],
+)
+def test_a_cell_of_another_kind_is_told_to_be_damage(
+    played: Run, tmp_path: Path, change: str, cell: str
+) -> None:
+    folder = shutil.copytree(played.folder, tmp_path / "run")
+    with closing(sqlite3.connect(folder / "events.sqlite")) as connection, connection:
+        connection.execute(change)
+
+    async def visit(visitor: Visitor) -> None:
+        (row, *_) = (await visitor.json("0/decisions"))["rows"]
+        key = json.dumps([row["log"], [row[name] for name in KEY]])
+        for path, query in (("0/network", {}), ("0/decision", {"key": key})):
+            status, text = await visitor.text(path, **query)
+            if status != 200:
+                assert status == 400
+                raise RunFolderError(text)
+
+    with pytest.raises(RunFolderError, match=rf"is damaged: {cell} holds"):
+        visited([folder], visit)
 
 
 def test_pages_of_decisions_hold_every_one_once_in_the_order_of_the_log(played: Run) -> None:

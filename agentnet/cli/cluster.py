@@ -88,7 +88,7 @@ def cluster(
 
 def _items(source: str | None) -> Sequence[NewsItem]:
     """Read the items of a file, of a run, or the sample."""
-    from agentnet.events import Run
+    from agentnet.events import Run, check_unchanged
     from agentnet.families import family_of
     from agentnet.news import NewsItem, load_news, sample_news
 
@@ -98,6 +98,7 @@ def _items(source: str | None) -> Sequence[NewsItem]:
     if path.is_file():
         return load_news(path).items
     run = Run(find_run(source, Path("runs")))
+    check_unchanged(run)
     family, rows = family_of(run.meta), run.rows("SELECT item FROM news ORDER BY news")[1]
     if not rows:
         raise UserError(

@@ -31,6 +31,7 @@ from agentnet.config import Shard
 from agentnet.errors import AgentnetError, DesignError, RunFolderError, UserError
 from agentnet.events import DECISION_KINDS, Run
 from agentnet.events import verify as verify_log
+from agentnet.events.cells import blaming_cells, check_cells
 from agentnet.events.conditions import Condition
 from agentnet.events.read import EmptyLog, is_unmerged, shards_in
 from agentnet.events.schema import CONDITION_OF
@@ -57,12 +58,17 @@ def ls(as_json: bool, chosen: Chosen) -> None:
 
 def _line(folder: Path) -> dict[str, object]:
     try:
-        facts = _of_shards(folder) if is_unmerged(folder) else _brief(Run(folder))
+        facts = _of_shards(folder) if is_unmerged(folder) else _of_run(Run(folder))
     except EmptyLog:
         facts = {"run": folder.name, "status": "unstarted: nothing was recorded"}
     except RunFolderError as error:
         facts = {"run": folder.name, "status": f"unreadable: {error}"}
     return {name: facts.get(name, "") for name in _NAMES}
+
+
+def _of_run(run: Run) -> dict[str, Any]:
+    with blaming_cells(lambda: [run]):
+        return _brief(run)
 
 
 _NAMES = (
@@ -291,6 +297,7 @@ def show(name: str, as_json: bool, chosen: Chosen) -> None:
         _show_shards(folder, as_json=as_json)
         return
     run = Run(folder)
+    check_cells(run)
     facts, unknown = _counted(run), None
     try:
         facts |= family_of(run.meta).shown(run)
@@ -366,9 +373,9 @@ def verify(name: str, as_json: bool, chosen: Chosen) -> None:
     """Look whether a run is what it was when it was finished, and whole.
 
     A finished run keeps in its log the digest of what was decided and a checksum of every table; both are
-    computed again. SQLite looks at the file and at references between tables, and the Parquet files beside it
-    are compared with it row by row. RUN is a run folder, its name, or 'last'. Exits with code 2 if something
-    is damaged: report, fit and export refuse such a run.
+    computed again. SQLite looks at the file and at references between tables, cells are held to the types of
+    their columns, and the Parquet files beside it are compared with it row by row. RUN is a run folder, its
+    name, or 'last'. Exits with code 2 if something is damaged: report, fit and export refuse such a run.
 
     Who changed a log on purpose has it taken for what it is from then on by removing what it keeps:
     DELETE FROM meta WHERE key IN ('digest', 'checksums').

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentnet.errors import RunFolderError
 from agentnet.events.blocks import LAYOUTS, MARSHAL_FORMAT, Block, NotNumbers, blocks, rest_of
+from agentnet.events.cells import check_cells
 from agentnet.events.digest import (
     AGENTS,
     DECIDED,
@@ -182,7 +183,7 @@ class _HashedOnTheWay:
 
 
 def check_unchanged(run: Run) -> None:
-    """Make sure that a log is what it was when it was finished; one that keeps no checksums passes.
+    """Make sure that a log is what it was when it was finished, or at least of its kinds (`check_cells`).
 
     A run remembers that it was looked at as long as its file stays: several who read it ask, and one waits.
 
@@ -200,6 +201,8 @@ def check_unchanged(run: Run) -> None:
             f"results of it would be wrong; go on with a copy of the run, or see what is left by "
             f"agentnet verify {name}, agentnet query {name} SQL"
         )
+    if changed is None:
+        check_cells(run)
     run.checked.add((file.st_mtime_ns, file.st_size))
 
 
@@ -347,6 +350,7 @@ def verify(run: Run) -> dict[str, str]:
     looks: dict[str, Callable[[Run], str]] = {
         "file": _look_at_file,
         "references": _look_at_references,
+        "cells": _look_at_cells,
         "digest": _look_at_digest,
         "tables": _look_at_tables,
         "parquet": _look_at_parquet,
@@ -370,6 +374,11 @@ def _look_at_references(run: Run) -> str:
     with run.connection() as connection:
         broken = {row[0] for row in connection.execute("PRAGMA foreign_key_check")}
     return f"damaged: {_tables(sorted(broken))} refer to what is not there" if broken else "ok"
+
+
+def _look_at_cells(run: Run) -> str:
+    check_cells(run)
+    return "ok"
 
 
 _NOTHING_KEPT = (

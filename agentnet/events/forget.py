@@ -148,6 +148,7 @@ def forget(folder: Path, texts: Mapping[Key, Collection[str]], seats: Collection
     path = folder / LOG_NAME
     with locked(folder):
         check_unchanged(Run(folder))
+        is_finished = Run(folder).meta["status"] == "finished"
         every = {text for of_one in texts.values() for text in of_one if text and text != MARK}
         with closing(connect(path)) as connection:
             try:
@@ -159,7 +160,7 @@ def forget(folder: Path, texts: Mapping[Key, Collection[str]], seats: Collection
             except sqlite3.Error as error:
                 raise storage_error(path, error) from error
         run = Run(folder)
-        if run.meta["status"] == "finished" and close_for_good(path):
+        if is_finished and close_for_good(path):
             keep_hash(path)
         for name, write in (("parquet", write_parquet), ("csv", export_csv)):
             if (folder / name).is_dir():

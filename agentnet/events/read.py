@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events.digest import digest
-from agentnet.events.schema import READABLE, SCHEMA_VERSION, TABLES, VIEWS, shadows, unknown_columns
+from agentnet.events.schema import (
+    READABLE,
+    SCHEMA_VERSION,
+    TABLES,
+    VIEWS,
+    lacking_of,
+    shadows,
+    unknown_columns,
+)
 from agentnet.html import html_table
 from agentnet.vocabulary import EVALUATION
 
@@ -91,7 +99,7 @@ class _Recorded(dict[str, Any]):
         from agentnet.plugins import is_of
 
         for key in kinds:
-            if key in self and not is_of(kinds[key], self[key]):
+            if key in self and not (is_of(kinds[key], self[key]) and _is_within(kinds[key], self[key])):
                 raise self.damage(key)
 
     def check_lengths(self, keys: Iterable[str], n: int) -> None:
@@ -105,6 +113,12 @@ class _Recorded(dict[str, Any]):
         return RunFolderError(
             f"{self._damaged} has {self[key]!r:.60} as {key!r}{why}; go on with a copy of the run"
         )
+
+
+def _is_within(kind: object, value: object) -> bool:
+    """Say whether a number has 64 bits, as those of runs do, and a time a year; others always are."""
+    most = 2**53 if kind is float else 2**63
+    return not isinstance(value, int | float) or -most <= value < most
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -167,11 +181,16 @@ class Run:
             rows = connection.execute("SELECT key, value FROM meta").fetchall()
         try:
             found = _Recorded(self.path, "table meta", {key: json.loads(value) for key, value in rows})
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise RunFolderError(
                 f"{self.path} is damaged: table meta holds what is no JSON ({error})"
             ) from error
         found.check(_META)
+        match found.get("shard", [1, 1, 0]):
+            case [number, of, at_once] if 1 <= number <= of and at_once >= 0:
+                pass
+            case _:
+                raise found.damage("shard", "; it is its number, of how many, and how many at once")
         for part in _PARTS.keys() & found.keys():
             found[part] = _Recorded(self.path, f"row {part!r} of table meta", found[part])
             found[part].check(_PARTS[part])
@@ -415,7 +434,8 @@ def check_schema(path: Path) -> None:
                 f"no event log of agentnet; delete the folder, or begin the run again by --out {path.parent}"
             )
         version = _version(connection)
-        unknown = unknown_columns(connection)
+        lacking = lacking_of(connection)
+        unknown = unknown_columns(connection, lacking)
     if version not in [str(number) for number in READABLE]:
         raise RunFolderError(
             f"{path} has schema {version}, this version of agentnet reads schema {SCHEMA_VERSION} and older "
@@ -427,6 +447,9 @@ def check_schema(path: Path) -> None:
             f"{path} is damaged: {', '.join(unknown)} came from no version of agentnet; name the column as "
             "it was, or go on with a copy of the run"
         )
+    if lacking and version == str(SCHEMA_VERSION):
+        told = ", ".join(f"{table} ({', '.join(names)})" for table, names in lacking.items())
+        raise RunFolderError(f"{path} is damaged: it lacks {told}; go on with a copy of the run")
 
 
 def _version(connection: sqlite3.Connection) -> str | None:

@@ -19,7 +19,7 @@ what a world measures of its agents.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Final
 
@@ -330,18 +330,18 @@ def shadows(connection: sqlite3.Connection) -> list[str]:
     SQLite looks a name up among temporary views first: those of this version's tables that lack a column hide
     the log's own, and the log is not touched.
     """
-    found = [_shadow(table, lacking) for table, lacking in _lacking(connection).items()]
+    found = [_shadow(table, lacking) for table, lacking in lacking_of(connection).items()]
     there = {sql for (sql,) in connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'view'")}
     if found or not there >= {view.strip() for view in VIEWS.values()}:
         found += [view.replace("CREATE VIEW", "CREATE TEMP VIEW") for view in VIEWS.values()]
     return found
 
 
-def unknown_columns(connection: sqlite3.Connection) -> list[str]:
+def unknown_columns(connection: sqlite3.Connection, lacking_by: Mapping[str, list[str]]) -> list[str]:
     """List columns that stand in the place of ours: what such a log lacks is not what an older one lacks."""
     return [
         f"column {name} of table {table}"
-        for table, lacking in _lacking(connection).items()
+        for table, lacking in lacking_by.items()
         if lacking != columns(table)
         for (name,) in connection.execute(f"SELECT name FROM main.pragma_table_info('{table}')")  # noqa: S608
         if name not in columns(table)
@@ -367,7 +367,7 @@ def migrations(connection: sqlite3.Connection) -> list[str]:
         *(f"DROP VIEW IF EXISTS {view}" for view in VIEWS),
         *(
             statement
-            for table, lacking in _lacking(connection).items()
+            for table, lacking in lacking_of(connection).items()
             for statement in _additions(table, lacking)
         ),
         *_loosened(connection),
@@ -400,7 +400,7 @@ def _loosened(connection: sqlite3.Connection) -> list[str]:
     ]
 
 
-def _lacking(connection: sqlite3.Connection) -> dict[str, list[str]]:
+def lacking_of(connection: sqlite3.Connection) -> dict[str, list[str]]:
     """Find the tables that an older log lacks, or has with fewer columns, and which those are."""
     there = set(connection.execute(_COLUMNS_THERE))
     lacking = {table: [name for name in columns(table) if (table, name) not in there] for table in TABLES}

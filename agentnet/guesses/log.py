@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agentnet.errors import UserError
-from agentnet.events import LOG_NAME, Run
+from agentnet.events import LOG_NAME, Run, check_unchanged
 
 FOLDER: Final = "guess"
 """Where in a run's folder the log of the guesses lies."""
@@ -30,7 +30,8 @@ def some_prompts(folder: str | Path, n: int) -> list[str]:
         RunFolderError: The log cannot be read.
         UserError: It holds no prompt.
     """
-    with Run(folder).connection() as connection:
+    check_unchanged(run := Run(folder))
+    with run.connection() as connection:
         every = connection.execute("SELECT prompt FROM prompts ORDER BY prompt").fetchall()
         if not every:
             raise UserError(

@@ -11,8 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from agentnet.errors import UserError
+from agentnet.errors import RunFolderError, UserError
 from agentnet.events import LOG_NAME, Run
+from agentnet.events.cells import blaming_cells
 from agentnet.events.forget import MARK, Forgotten, Key, Seat, forget, own_answers, strings_in, unended
 from agentnet.people.ledger import LEDGER_NAME, Ledger
 from agentnet.people.options import MODEL_NAME, HumanOptions
@@ -64,9 +65,11 @@ def forget_seats(folder: Path, seats: Collection[Seat], *, anyway: bool = False)
         RunFolderError: The log is damaged, or another process is playing the run.
     """
     free, run = _free(folder), Run(folder)
-    texts = {
-        key: _written(key, text, value, prompt, free) for key, text, value, prompt in own_answers(run, seats)
-    }
+    with blaming_cells(lambda: [run]):
+        texts = {
+            key: _written(key, text, value, prompt, free)
+            for key, text, value, prompt in own_answers(run, seats)
+        }
     open_ = unended(run, {key[0] for key, some in texts.items() if some})
     if open_ and not anyway:
         raise UserError(
@@ -81,8 +84,15 @@ def forget_seats(folder: Path, seats: Collection[Seat], *, anyway: bool = False)
 def _free(folder: Path) -> dict[str, Any]:
     """Read which parts of each answer were written, and not chosen."""
     path = folder / LEDGER_NAME
-    lines = [json.loads(line) for line in path.read_bytes().splitlines()] if path.is_file() else []
-    return {line["question"]: line["free"] for line in lines if "free" in line}
+    # A line without an end was being written by somebody who was killed.
+    whole = path.read_bytes().rpartition(b"\n")[0] if path.is_file() else b""
+    try:
+        lines = [dict(json.loads(line)) for line in whole.splitlines()]
+        return {line["question"]: line["free"] for line in lines if "free" in line}
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunFolderError(
+            f"{path} is damaged ({error}), and what of the answers was chosen stands there; mend the line"
+        ) from error
 
 
 def _written(key: Key, text: str, value: str | None, prompt: str, free: dict[str, Any]) -> set[str]:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from agentnet.errors import AgentnetError, InputError, UserError
 from agentnet.events import LOG_NAME, Run, is_played
+from agentnet.events.cells import blaming_cells
 from agentnet.events.conditions import Condition
 from agentnet.events.read import EmptyLog, shards_in
 from agentnet.events.spent import SpentSoFar, spent_so_far
@@ -114,6 +115,10 @@ class Watched:
     def title(self) -> str:
         """Name it for people."""
         return self.folder.resolve().name
+
+    def logs(self) -> list[Run]:
+        """List its logs, as of the last look."""
+        return [tail.run for tail in self._tails]
 
     def look(self, *, is_last: bool = False) -> bool:
         """Read what is new, and say whether there was anything, or it was time to tell how fast it goes.
@@ -418,8 +423,10 @@ class Watch:
         number = request.match_info["run"]
         if number not in map(str, range(len(self.runs))):
             raise web.HTTPNotFound
+        run = self.runs[int(number)]
         try:
-            text = await self._in(self._asked, partial(answer, self.runs[int(number)], request.query))
+            with blaming_cells(run.logs):
+                text = await self._in(self._asked, partial(answer, run, request.query))
         except AgentnetError as error:
             return web.Response(status=400, text=shown(str(error)))
         return web.Response(text=text, content_type="application/json")
@@ -481,7 +488,10 @@ class Watch:
 
     def _look(self, *, is_last: bool = False) -> bool:
         begun = time.thread_time()
-        looks = [run.look(is_last=is_last) for run in self.runs]
+        looks = []
+        for run in self.runs:
+            with blaming_cells(run.logs):
+                looks.append(run.look(is_last=is_last))
         # What waiting for the processor takes calls for no rest.
         self._took_s = time.thread_time() - begun
         return any(looks)
