@@ -34,6 +34,8 @@ from agentnet.events.blocks import LAYOUTS
 from agentnet.events.checksums import BY_REALIZATION, HASH_NAME, changed_tables, rows_hash
 from agentnet.events.merge import merge_logs
 from agentnet.events.opening import locked
+from agentnet.experiment import Source
+from agentnet.runner.begin import begin_shards
 from agentnet.runner.shards import begun
 from agentnet.voices import make_voices, parts_of, with_share
 
@@ -331,6 +333,7 @@ def test_processes_stop_with_the_one_that_started_them_and_go_on_to_the_run(
     _, told = playing.communicate()
     assert playing.returncode == (130 if number == signal.SIGINT else -number)
     assert number == signal.SIGKILL or "resume with: agentnet run --resume cut" in told
+    assert "Traceback" not in told
     assert "stopped" in command("show", "cut").out
     done = command("run", "--resume", "cut", "--json", "--quiet")
     assert done.code == 0, done.err
@@ -338,6 +341,23 @@ def test_processes_stop_with_the_one_that_started_them_and_go_on_to_the_run(
     assert json.loads(done.out)["digest"] == Run("whole").digest() == Run("cut").digest()
     assert spent("cut") == spent("whole")
     assert json.loads(done.out)["decisions"] == len(Run("whole").frame("decisions"))
+
+
+def test_a_process_whose_parent_was_killed_ends_without_a_trace(play: Play) -> None:
+    settings = Settings.model_validate({"backend": {"name": "mock"}, "log": {"parquet": False}})
+    begin_shards(Source.read("play.py:Cascades"), settings, {}, Path("cut"), 1, say=print)
+    first = min(Path("cut/shards").iterdir())
+    order = json.dumps({"shard": str(first), "settings": settings.to_json()})
+    reading, writing = os.pipe()
+    os.close(reading)
+    work = [sys.executable, "-c", "from agentnet.cli.processes import work; work()"]
+    try:
+        done = subprocess.run(
+            work, input=f"{order}\n", stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_is_left_of_shards_is_played_by_processes_that_are_asked_for_whatever_is_printed_there(

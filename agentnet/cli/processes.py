@@ -245,7 +245,8 @@ def work() -> None:
     # What an experiment or a plug-in prints is for people, not for the parent.
     told = os.dup(1)
     os.dup2(2, 1)
-    with os.fdopen(told, "w", encoding="utf-8") as channel:
+    # Closed, the channel tries once more to tell a parent that was killed.
+    with suppress(BrokenPipeError), os.fdopen(told, "w", encoding="utf-8") as channel:
         in_loop(_work(partial(_tell, channel)))
 
 
