@@ -35,7 +35,7 @@ from agentnet.events.checksums import BY_REALIZATION, HASH_NAME, changed_tables,
 from agentnet.events.merge import merge_logs
 from agentnet.events.opening import locked
 from agentnet.experiment import Source
-from agentnet.runner.begin import begin_shards
+from agentnet.runner.begin import begin_shards, recorded_settings
 from agentnet.runner.shards import begun
 from agentnet.voices import make_voices, parts_of, with_share
 
@@ -343,10 +343,27 @@ def test_processes_stop_with_the_one_that_started_them_and_go_on_to_the_run(
     assert json.loads(done.out)["decisions"] == len(Run("whole").frame("decisions"))
 
 
-def test_a_process_whose_parent_was_killed_ends_without_a_trace(play: Play) -> None:
+@pytest.fixture
+def begun_together(play: Play) -> Path:
+    """Begin a run by processes, and give the folder of its first shard."""
     settings = Settings.model_validate({"backend": {"name": "mock"}, "log": {"parquet": False}})
     begin_shards(Source.read("play.py:Cascades"), settings, {}, Path("cut"), 1, say=print)
-    first = min(Path("cut/shards").iterdir())
+    return min(Path("cut/shards").iterdir())
+
+
+def test_a_shard_that_processes_began_and_that_is_gone_is_to_be_put_back(
+    begun_together: Path, command: Any
+) -> None:
+    shutil.rmtree(begun_together)
+    refused = command("merge", "cut")
+    assert refused.code == 2
+    # Nothing begins it anew: not what goes on with the others either.
+    assert "begun with the other shards is gone (1/4): put it back into cut/shards" in refused.err
+    assert "--resume" not in refused.err
+
+
+def test_a_process_whose_parent_was_killed_ends_without_a_trace(begun_together: Path) -> None:
+    first, settings = begun_together, recorded_settings(Run(begun_together))
     order = json.dumps({"shard": str(first), "settings": settings.to_json()})
     reading, writing = os.pipe()
     os.close(reading)
