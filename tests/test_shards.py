@@ -505,6 +505,10 @@ def test_how_far_jobs_are_is_read_from_the_logs_that_they_write(play: Play, whol
     settings = Settings.from_json(json.dumps(whole.meta["settings"]))
     crew = executor.crew = on_jobs.OnJobs(Path("cut"), settings, print, executor)
     asyncio.run(crew.play(1, every_s=0.01))
+    # Their machines share no memory with the one that reads them.
+    modes = "SELECT DISTINCT detail FROM incidents WHERE kind = 'started'"
+    for shard in executor.shards:
+        assert Run(shard).rows(modes)[1] == [('{"journal_mode": "delete"}',)]
     ((n, n_calls, n_tokens),) = whole.rows(
         "SELECT COUNT(*), SUM(attempts), SUM(prompt_tokens + completion_tokens) FROM events"
     )[1]

@@ -98,6 +98,8 @@ class OnRay(Crew):
     def __init__(self, folder: Path, settings: Settings, say: Say, address: str | None = None) -> None:
         super().__init__(folder, settings, say)
         self.way_out += " --on ray" + (f" --ray-address {address}" if address else "")
+        if address:
+            self._leave_to_machines()
         self._lost = Counter[Path]()
         self._playing = set[Path]()
         self._mark = folder / _MARK
@@ -284,7 +286,7 @@ def _unpack(packed: bytes, folder: Path, *, patience_s: float = 60.0) -> None:
     ):
         archive.extractall(folder, [name for name in archive.namelist() if name != LOG_NAME])
         folder.mkdir(exist_ok=True)
-        if (folder / LOG_NAME).exists():
+        if (folder / f"{LOG_NAME}-wal").exists():
             _empty_beside(folder / LOG_NAME, patience_s)
         with new_file(folder / LOG_NAME) as file:
             file.write(archive.read(LOG_NAME))

@@ -26,8 +26,8 @@ from agentnet.cli.loops import in_loop
 from agentnet.cli.progress import Say, finishing, outlook_of, progress, summary
 from agentnet.cli.sitting import resume_command
 from agentnet.config import Settings, secrets_environ
-from agentnet.errors import AgentnetError, InternalError, Interrupted, RunStopped, UserError
-from agentnet.events import Run
+from agentnet.errors import AgentnetError, InternalError, Interrupted, RunStopped, StorageError, UserError
+from agentnet.events import LOG_NAME, Run, close_for_good
 from agentnet.runner import Prepared, Runner, reopen
 from agentnet.runner.begin import go_on, is_complete
 from agentnet.runner.estimate import guess
@@ -115,6 +115,19 @@ class Crew(ABC):
             self._kill()
         if self._error is not None:
             raise self._error
+
+    def _leave_to_machines(self) -> None:
+        """Have no log written ahead any more: others play it than those who read it here.
+
+        Raises:
+            StorageError: Another program has one open.
+        """
+        for shard in self._left:
+            if not close_for_good(shard / LOG_NAME):
+                raise StorageError(
+                    f"{shard / LOG_NAME}: no other machine can play it while another program has it open: "
+                    f"close that, then go on by: {self.way_out}"
+                )
 
     @abstractmethod
     async def _work(self) -> None:
