@@ -28,12 +28,13 @@ from agentnet import CascadeExperiment, Run
 from agentnet.cli import on_jobs
 from agentnet.cli.processes import play_one
 from agentnet.config import EngineSettings, Settings, Shard, StackSettings
-from agentnet.errors import ConfigurationError, RunStopped, UserError
+from agentnet.errors import ConfigurationError, RunStopped, StorageError, UserError
 from agentnet.events import LOG_NAME
 from agentnet.events.blocks import LAYOUTS
 from agentnet.events.checksums import BY_REALIZATION, HASH_NAME, changed_tables, rows_hash
 from agentnet.events.merge import merge_logs
 from agentnet.events.opening import locked
+from agentnet.events.read import connect_readonly
 from agentnet.experiment import Source
 from agentnet.runner.begin import begin_shards, recorded_settings
 from agentnet.runner.shards import begun
@@ -495,6 +496,16 @@ class Beside:
 
     def cancel(self, *, check: bool) -> None:
         assert not check
+
+
+def test_what_is_open_elsewhere_is_not_left_to_other_machines(begun_together: Path) -> None:
+    settings = recorded_settings(Run(begun_together))
+    with locked(begun_together), pytest.raises(UserError, match="another process is playing this run"):
+        on_jobs.OnJobs(Path("cut"), settings, print, Lost())
+    open_elsewhere = closing(connect_readonly(begun_together / LOG_NAME))
+    with open_elsewhere, pytest.raises(StorageError, match="go on by: agentnet run --resume cut"):
+        on_jobs.OnJobs(Path("cut"), settings, print, Lost())
+    on_jobs.OnJobs(Path("cut"), settings, print, Lost())
 
 
 def test_how_far_jobs_are_is_read_from_the_logs_that_they_write(play: Play, whole: Run) -> None:

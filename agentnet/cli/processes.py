@@ -28,6 +28,7 @@ from agentnet.cli.sitting import resume_command
 from agentnet.config import Settings, secrets_environ
 from agentnet.errors import AgentnetError, InternalError, Interrupted, RunStopped, StorageError, UserError
 from agentnet.events import LOG_NAME, Run, close_for_good
+from agentnet.events.opening import locked
 from agentnet.runner import Prepared, Runner, reopen
 from agentnet.runner.begin import go_on, is_complete
 from agentnet.runner.estimate import guess
@@ -120,10 +121,13 @@ class Crew(ABC):
         """Have no log written ahead any more: others play it than those who read it here.
 
         Raises:
+            RunFolderError: One is played at this moment.
             StorageError: Another program has one open.
         """
         for shard in self._left:
-            if not close_for_good(shard / LOG_NAME):
+            with locked(shard):
+                is_left = close_for_good(shard / LOG_NAME)
+            if not is_left:
                 raise StorageError(
                     f"{shard / LOG_NAME}: no other machine can play it while another program has it open: "
                     f"close that, then go on by: {self.way_out}"
