@@ -557,3 +557,26 @@ def test_a_line_that_does_not_fit_leaves_nothing_of_itself_behind(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     ledger.add("came", person=2)
     assert [line.get("person") for line in Ledger(tmp_path).lines] == [None, 2]
+
+
+def test_an_answer_for_which_the_disk_has_no_room_stops_the_run_and_is_not_held_against_who_gave_it(tmp_path):
+    async def play():
+        backend, room = opened(tmp_path, deadline_s=10)
+        asked = asyncio.create_task(backend.complete(about(3, answers=())))
+        ann = come(room, 1)
+        question = await put(room, ann)
+        # A long answer does not fit, where the short line that they gave none would.
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        n_bytes = (tmp_path / LEDGER_NAME).stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes + 1000, hard))
+        try:
+            with pytest.raises(StorageError):
+                room.answer(ann, question.name, {"answer": ["my own words " * 100]})
+            with pytest.raises(StorageError, match="free space, then resume the run"):
+                await asked
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        _, again = opened(tmp_path, deadline_s=10)
+        assert again.people[1].n_missed == 0
+
+    run_in_virtual_time(play())

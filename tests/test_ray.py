@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,11 @@ import pytest
 from agentnet import Run
 from agentnet.cli import on_ray
 from agentnet.config import Settings
-from agentnet.events import LOG_NAME
+from agentnet.errors import StorageError
+from agentnet.events import LOG_NAME, verify
 from agentnet.events.checksums import HASH_NAME
+from agentnet.events.opening import connect
+from agentnet.events.read import connect_readonly
 from agentnet.experiment import Source
 from agentnet.runner.begin import begin_shards, recorded_settings
 from agentnet.runner.prepare import versions
@@ -131,6 +134,27 @@ def test_a_worker_that_is_stopped_sends_back_what_it_recorded(begun: Path) -> No
     on_ray._unpack(packed, begun)
     assert Run(begun).meta["status"] != "finished"
     assert on_ray.play(task(begun), on_ray._packed(begun), Desk())[0] is None
+
+
+def test_a_log_that_somebody_reads_is_sent_whole_and_comes_back(begun: Path) -> None:
+    log = begun / LOG_NAME
+    with closing(connect_readonly(log)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM meta")
+        with closing(connect(log)) as killed:
+            killed.execute("INSERT INTO meta VALUES ('written', '1')")
+        sent = on_ray._packed(begun)
+        _, _, packed = on_ray.play(task(begun), sent, Desk())
+        assert packed is not None
+        # As long as what stands beside the log is read, it would be taken for a part of the new one.
+        with pytest.raises(StorageError, match="close the program that has it open"):
+            on_ray._unpack(packed, begun, patience_s=0.1)
+        assert Run(begun).meta["status"] == "running"
+        reader.rollback()
+        on_ray._unpack(packed, begun)
+        assert Run(begun).meta["written"] == 1
+        assert Run(begun).meta["status"] == "finished"
+    assert "damaged" not in str(verify(Run(begun)))
 
 
 def test_a_worker_with_other_versions_plays_nothing(begun: Path) -> None:

@@ -36,6 +36,7 @@ class OnJobs(Crew):
 
     def __init__(self, folder: Path, settings: Settings, say: Say, executor: Any) -> None:  # noqa: ANN401
         super().__init__(folder, settings, say)
+        self._leave_to_machines()
         self._executor = executor
         self._jobs: list[Any] = []
         self._playing = {shard.resolve(): _recorded(Run(shard)) for shard in self._left}

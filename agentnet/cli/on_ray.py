@@ -27,9 +27,10 @@ from agentnet.cli.on_jobs import OnJobs
 from agentnet.cli.processes import Crew, Ended, Processes, Tell, ended, play_one
 from agentnet.cli.progress import Say
 from agentnet.config import Settings, secrets_environ
-from agentnet.errors import PluginError, RunStopped, UserError
+from agentnet.errors import PluginError, RunStopped, StorageError, UserError
 from agentnet.events import LOG_NAME
 from agentnet.events.checksums import HASH_NAME
+from agentnet.events.opening import connect
 from agentnet.families.contract import saved_folder
 from agentnet.files import new_file, storage_errors
 from agentnet.runner.prepare import versions
@@ -97,6 +98,8 @@ class OnRay(Crew):
     def __init__(self, folder: Path, settings: Settings, say: Say, address: str | None = None) -> None:
         super().__init__(folder, settings, say)
         self.way_out += " --on ray" + (f" --ray-address {address}" if address else "")
+        if address:
+            self._leave_to_machines()
         self._lost = Counter[Path]()
         self._playing = set[Path]()
         self._mark = folder / _MARK
@@ -140,6 +143,12 @@ class OnRay(Crew):
             self._playing.add(shard)
             try:
                 told, tally, log = await self._play.remote(self._task(shard), _packed(shard), self._desk)
+                if log is not None:
+                    _unpack(log, shard)
+            except StorageError as error:
+                # The others' logs come back yet.
+                self._stop(error)
+                continue
             except RayTaskError as error:
                 words = f"a worker of Ray cannot play at all: {error.cause or error}"
                 self._stop(UserError(f"{words}; agentnet has to be installed on all nodes as it is here"))
@@ -149,8 +158,6 @@ class OnRay(Crew):
                 continue
             finally:
                 self._playing.discard(shard)
-            if log is not None:
-                _unpack(log, shard)
             if tally is not None:
                 self._hear(shard, "tally", tally)
             self._end(shard, told)
@@ -258,12 +265,12 @@ def _is_seen(task: Task) -> bool:
 
 def _packed(folder: Path) -> bytes:
     """Put a shard's log, and what its realizations saved, into bytes; nobody plays it meanwhile."""
-    # Where one was killed, a part of the log stands in a file beside it.
+    # Where one was killed, a part of the log stands in a file beside it, where it stays while it is read.
     with closing(sqlite3.connect(folder / LOG_NAME)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        log = connection.serialize()
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.write(folder / LOG_NAME, LOG_NAME)
+        archive.writestr(LOG_NAME, log)
         if (noted := folder / HASH_NAME).exists():
             archive.write(noted, HASH_NAME)
         for path in saved_folder(folder, 0).parent.rglob("*"):
@@ -271,7 +278,7 @@ def _packed(folder: Path) -> bytes:
     return packed.getvalue()
 
 
-def _unpack(packed: bytes, folder: Path) -> None:
+def _unpack(packed: bytes, folder: Path, *, patience_s: float = 60.0) -> None:
     """Put what was packed into a folder; its log last, whole or not at all."""
     with (
         storage_errors(folder, "cannot be written", "free space, and go on with the run"),
@@ -279,8 +286,21 @@ def _unpack(packed: bytes, folder: Path) -> None:
     ):
         archive.extractall(folder, [name for name in archive.namelist() if name != LOG_NAME])
         folder.mkdir(exist_ok=True)
+        if (folder / f"{LOG_NAME}-wal").exists():
+            _empty_beside(folder / LOG_NAME, patience_s)
         with new_file(folder / LOG_NAME) as file:
             file.write(archive.read(LOG_NAME))
+
+
+def _empty_beside(log: Path, patience_s: float) -> None:
+    """Empty what stands beside a log while it is read, which would be taken for a part of the next one."""
+    with closing(connect(log, patience_s=patience_s)) as connection:
+        is_read, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_read:
+        raise StorageError(
+            f"{log}: what was played of it cannot take its place while another program reads it: close the "
+            "program that has it open, then resume the run"
+        )
 
 
 @contextmanager

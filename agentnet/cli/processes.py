@@ -26,8 +26,9 @@ from agentnet.cli.loops import in_loop
 from agentnet.cli.progress import Say, finishing, outlook_of, progress, summary
 from agentnet.cli.sitting import resume_command
 from agentnet.config import Settings, secrets_environ
-from agentnet.errors import AgentnetError, InternalError, Interrupted, RunStopped, UserError
-from agentnet.events import Run
+from agentnet.errors import AgentnetError, InternalError, Interrupted, RunStopped, StorageError, UserError
+from agentnet.events import LOG_NAME, Run, close_for_good
+from agentnet.events.opening import locked
 from agentnet.runner import Prepared, Runner, reopen
 from agentnet.runner.begin import go_on, is_complete
 from agentnet.runner.estimate import guess
@@ -115,6 +116,22 @@ class Crew(ABC):
             self._kill()
         if self._error is not None:
             raise self._error
+
+    def _leave_to_machines(self) -> None:
+        """Have no log written ahead any more: others play it than those who read it here.
+
+        Raises:
+            RunFolderError: One is played at this moment.
+            StorageError: Another program has one open.
+        """
+        for shard in self._left:
+            with locked(shard):
+                is_left = close_for_good(shard / LOG_NAME)
+            if not is_left:
+                raise StorageError(
+                    f"{shard / LOG_NAME}: no other machine can play it while another program has it open: "
+                    f"close that, then go on by: {self.way_out}"
+                )
 
     @abstractmethod
     async def _work(self) -> None:
@@ -245,7 +262,8 @@ def work() -> None:
     # What an experiment or a plug-in prints is for people, not for the parent.
     told = os.dup(1)
     os.dup2(2, 1)
-    with os.fdopen(told, "w", encoding="utf-8") as channel:
+    # Closed, the channel tries once more to tell a parent that was killed.
+    with suppress(BrokenPipeError), os.fdopen(told, "w", encoding="utf-8") as channel:
         in_loop(_work(partial(_tell, channel)))
 
 

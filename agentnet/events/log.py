@@ -33,7 +33,6 @@ from agentnet.events.opening import (
     Row,
     as_json,
     go_on,
-    is_of_one_machine,
     lock_of,
     number_of,
     storable,
@@ -41,7 +40,7 @@ from agentnet.events.opening import (
     take_lock,
     unrecordable,
 )
-from agentnet.events.read import LOG_NAME, Run, reading
+from agentnet.events.read import LOG_NAME, Run, is_written_ahead, reading
 from agentnet.events.schema import USUALLY_NULL, columns, insert
 
 # What a row that cannot be stored raises; anything else that SQLite raises is the file's or the disk's fault.
@@ -242,7 +241,9 @@ class EventLog:
         take_lock(self._lock, self.path.parent)
         try:
             check_unchanged(run)
-            self._begin(go_on(self.path, write_ahead=is_of_one_machine(run.meta)))
+            # A shard's journal is what those who play it and those who read it have in common.
+            write_ahead = is_written_ahead(self.path) if "shard" in run.meta else True
+            self._begin(go_on(self.path, write_ahead=write_ahead))
         except BaseException:
             self._lock.release()
             raise

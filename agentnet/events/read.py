@@ -408,9 +408,14 @@ def is_unmerged(folder: Path) -> bool:
 def is_closed_for_good(path: Path) -> bool:
     """Say whether a log is one file, which can be read where nothing can be written."""
     beside = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
+    return not is_written_ahead(path) and not any(other.exists() for other in beside)
+
+
+def is_written_ahead(path: Path) -> bool:
+    """Say whether a log has a write-ahead log beside it while it is written, and no rollback journal."""
     with path.open("rb") as file:
         # Bytes 18 and 19 of an SQLite file: 1 with a rollback journal, 2 with a write-ahead log.
-        return file.read(20)[18:] == b"\1\1" and not any(other.exists() for other in beside)
+        return file.read(20)[18:] != b"\1\1"
 
 
 def check_schema(path: Path) -> None:

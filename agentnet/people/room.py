@@ -359,15 +359,20 @@ class Room:
         if question.due is not None and now >= question.due:
             return LATE
         text = question.form.read(fields)
-        self._note(
-            "answered",
-            question=name,
-            seat=question.seat,
-            person=person.number,
-            text=text,
-            free=question.form.free,
-            took_s=round(self._took_s(question), 3),
-        )
+        try:
+            self._note(
+                "answered",
+                question=name,
+                seat=question.seat,
+                person=person.number,
+                text=text,
+                free=question.form.free,
+                took_s=round(self._took_s(question), 3),
+            )
+        except StorageError as error:
+            # Their time would run out, and they would have given no answer.
+            self._fail(question, error)
+            raise
         self._close(question)
         self._go_on(question.seat)
         return THANKS
@@ -428,8 +433,7 @@ class Room:
         for place in self._places.values():
             for question in [*place.line]:
                 self._take_out(question)
-                if not question.answered.done():
-                    question.answered.set_exception(reason)
+                self._fail(question, reason)
 
     def saw_end(self, person: Person) -> None:
         """Take note that somebody's page has shown them how they ended."""
@@ -563,8 +567,12 @@ class Room:
                 self._shut(question.seat)
             self._go_on(question.seat)
         except StorageError as error:
-            if not question.answered.done():
-                question.answered.set_exception(error)
+            self._fail(question, error)
+
+    @staticmethod
+    def _fail(question: Question, error: Exception) -> None:
+        if not question.answered.done():
+            question.answered.set_exception(error)
 
     def _shut(self, seat: Seat) -> None:
         self._note("closed", seat=seat)

@@ -195,6 +195,11 @@ def _check_all_there(folder: Path, metas: Metas) -> None:
     _, of, at_once = next(iter(metas.values()))["shard"]
     there = {meta["shard"][0] for meta in metas.values()}
     absent = [f"{number}/{of}" for number in range(1, of + 1) if number not in there]
+    if at_once and absent:
+        raise RunFolderError(
+            f"{folder} cannot be merged: what was begun with the other shards is gone ({', '.join(absent)}): "
+            f"put it back into {folder / SHARDS_NAME}, or play the run anew in another folder"
+        )
     unfinished = []
     for shard, meta in metas.items():
         if meta["status"] != "finished":
