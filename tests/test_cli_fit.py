@@ -132,6 +132,11 @@ def test_fewer_cascades_are_inferred_on_large_networks(
         ("\udcff", "is no UTF-8 text"),
         ('{"00000": 1}', "must name all 32 profiles"),
         ('{"x": 1}', "'x', which is no profile"),
+        ('{"00000": 1, "11111": 1, "00000": 2}', "field '00000': stands twice"),
+        (
+            json.dumps({f"{profile:05b}": 5 + profile % 2 for profile in range(32)}),
+            "without gaps, from 0 or 1",
+        ),
     ],
 )
 def test_groups_that_are_none_are_refused(
@@ -143,6 +148,7 @@ def test_groups_that_are_none_are_refused(
     done = command("fit", run, "--groups", path)
     assert done.code == 2
     assert words in done.err
+    assert "g.json" in done.err
 
 
 @pytest.mark.parametrize(

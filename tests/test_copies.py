@@ -133,3 +133,11 @@ def test_requests_for_one_sample_show_nothing():
 
 def test_the_level_is_that_of_a_whole_run():
     assert LEVEL <= 1e-9
+
+
+@pytest.mark.parametrize("ends", [("", " ", "\n"), ("", "\n\n", "\t"), (" ", "", "  ")])
+def test_copies_with_other_blanks_around_them_are_copies(ends):
+    copies = Copies()
+    for request in range(60):
+        copies.note(request % 5, [f"{'yes' if request % 2 else 'no'}{end}" for end in ends])
+    assert copies.are_found

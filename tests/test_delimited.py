@@ -27,7 +27,9 @@ def cells(found):
     return [record.cells for record in found.rows]
 
 
-@pytest.mark.parametrize("text", ["", " ", "\xa0", "\u200b\u2060", "\ufeff\t", "\u2003\u2028"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\xa0", "\u200b\u2060", "\ufeff\t", "\u2003\u2028", "\u3164", "\u2800 \uffa0"]
+)
 def test_what_cannot_be_seen_is_blank(text):
     assert is_blank(text)
     assert is_missing(text)

@@ -149,6 +149,9 @@ def test_row_names_that_may_be_nodes_are_refused(write):
         ("ana ben {'weight': 3, 'since': '1 May'}\nben cara {}\n", "net.edges"),
         ('ana ben {"weight": 3, "since": "1 May"}\nben cara {}\n', "net.edges"),
         ("ana,ben,{'weight': [3, 4]}\nben,cara,{'x': None}\n", "net.csv"),
+        ("ana ben {'w': np.float64(3.0)}\nben cara {'at': datetime.date(2020, 1, 2)}\n", "net.edges"),
+        ("ana|ben|{'w': nan}\nben|cara|{'x': {'y': {}}}\n", "net.txt"),
+        ('ana ben {\'by\': "O\'Hara {x}"}\nben cara {"a": true, "b": "a\\/b"}\n', "net.txt"),
         ("ana ben 0,5\nben cara 1,25\n", "net.txt"),
         ("ana;ben;0,5\nben;cara;1,25\n", "net.csv"),
         ("ana\tben\t2021-03-04\nben\tcara\t2021-03-05\n", "net.txt"),
@@ -348,3 +351,80 @@ def test_a_node_table_is_read_in_the_encoding_of_its_network(tmp_path):
     assert table.node_attributes["town"] == ("Málaga", "Köln")
     with pytest.raises(InputError, match="is not UTF-8"):
         read_node_table(tmp_path / "t.csv", network)
+
+
+def test_whole_numbers_with_a_decimal_comma_are_the_same_names(write):
+    assert read_network(write("source;target\n1,0;2,00\n2,0;3\n")).labels == ("1", "2", "3")
+    assert read_network(write('source,target\n"1,000",1\n1,2\n')).labels == ("1,000", "1", "2")
+
+
+@pytest.mark.parametrize("name", ["1.23457E+18", "9.1E+11", "9007199254740993.0", "1E+16", "-1.2345e14"])
+def test_a_number_that_a_program_rounded_names_nobody(write, name):
+    with pytest.raises(InputError, match=r"rounded.*write the names as texts") as caught:
+        read_network(write(f"source,target\n7,8\n{name},8\n{name},9\n"))
+    assert caught.value.row == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("(0, 0) (0, 1) {}\n(0, 1) (1, 1) {}\n", "grid.edges"),  # networkx's tuples
+        ("('a', 1),('b', 2)\n('b', 2),('c', 3)\n", "grid.csv"),
+        ("(np.int64(0), 1) (1, 1)\n(1, 1) (2, 1)\n", "grid.txt"),
+        ('[1,] "ana" "ben"\n[2,] "ben" "cara"\n', "print.txt"),  # R's print of a matrix
+        ("source,target\u2028ana,ben\n", "lines.csv"),
+        ("ana,ben\x85ben,cara\n", "lines.csv"),
+    ],
+)
+def test_a_piece_of_a_tuple_or_of_another_line_is_no_name(write, text, name):
+    with pytest.raises(InputError, match="row 1: an edge needs two node names"):
+        read_network(write(text, name))
+
+
+def test_names_may_hold_brackets(write):
+    text = "(:\tana (x)\n[team] b\t(0, 1)\n(0, 1)\t(:\n"
+    assert read_network(write(text, "n.tsv")).labels == ("(:", "ana (x)", "[team] b", "(0, 1)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "index,0,1\n0,ana,ben\n1,ben,cara\n",  # pandas, of a frame without names
+        "0,1,2\n0,11,12\n1,12,13\n",
+        '"1";"ana";"ben"\n"2";"ben";"cara"\n"3";"cara";"dan"\n',  # R's write.table(col.names = FALSE)
+        "1\t11\t12\n2\t12\t13\n3\t13\t14\n",
+        "0|张三|李四|5\n1|李四|王五|6\n",
+    ],
+)
+def test_rows_that_begin_with_their_numbers_are_doubted_without_a_header(write, text):
+    with pytest.raises(InputError, match="row 1: the rows begin with their numbers"):
+        read_network(write(text, "n.tsv" if "\t" in text else "n.csv"))
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2,0.5\n2,3,0.7\n3,4,.2\n", "1,2,friend\n2,3,foe\n3,4,foe\n", "1,11,3\n2,12,2\n3,13,4\n"]
+)
+def test_an_edge_list_may_begin_with_ascending_names(write, text):
+    assert read_network(write(text)).n_edges == 3
+
+
+def test_a_header_of_numbers_above_words_is_doubted(write):
+    with pytest.raises(InputError, match="'0', '1' looks like a header, all other names being words"):
+        read_network(write("0,1\nana,ben\nben,cara\n"))
+    assert read_network(write("0,1\n1,2\n5,6\n")).n_edges == 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Jos\u00e9", "Jose\u0301"),
+        ("ana", "ana\u200b"),
+        ("\u200fana", "ana"),
+        ("\u00e9\u2060", "\u00e9\u00ad"),
+        ("ana\u00a0b", "ana b"),
+    ],
+)
+def test_two_names_that_look_the_same_are_refused(write, one, other):
+    with pytest.raises(InputError, match="are two names that look the same: write them alike"):
+        read_network(write(f"source,target\n{one},x\n{other},y\n"))
+    assert read_network(write(f"source,target\n{one},x\n{one},y\n")).n_agents == 3

@@ -317,3 +317,35 @@ def test_without_openpyxl_a_spreadsheet_says_what_it_needs(write):
 def test_json_without_one_usable_record_says_why(write, content, name, complaint):
     with pytest.raises(InputError, match=complaint):
         load_news(write(content, name))
+
+
+@pytest.mark.parametrize("odd", ["{}\u200b", "\u200e{}", " {}\u3164 ", "\u2060{}\u00ad"])
+def test_what_cannot_be_seen_of_a_column_does_not_hide_it(write, odd):
+    keys = [odd.format(name) for name in ("id", "text", "severity")]
+    rows = [keys, ["x7", "A march", 1]]
+    (item,) = load_news(write("\n".join(";".join(map(str, row)) for row in rows), "n.csv")).items
+    assert (item.id, item.severity) == ("x7", 1)
+    (item,) = load_news(write(json.dumps(dict(zip(*rows, strict=True))), "n.jsonl")).items
+    assert (item.id, item.severity) == ("x7", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('{"data": [{"id": "a", "id": "b", "text": "x"}]}', "id"),
+        ('{"Result": [{"id": "a", "text": "x"}],\n "Result": [{"id": "b", "text": "y"}]}', "Result"),
+        ('{"data": [{"id": "a", "text": "x", "severity": 1, "severity": 1}]}', "severity"),
+    ],
+)
+def test_a_key_that_stands_twice_in_an_answer_drops_nothing_quietly(write, text, field):
+    with pytest.raises(InputError, match="stands twice in one object") as caught:
+        load_news(write(text, "page.json"))
+    assert caught.value.field == field
+
+
+def test_the_size_of_an_answer_may_be_a_text_and_a_refusal_of_several_lines(write):
+    page = {"TotalCount": "31", "Result": [{"id": "a", "text": "Une marche"}]}
+    assert any("it holds 1 of 31 events" in each for each in load_news(write(json.dumps(page))).warnings)
+    refusal = json.dumps({"success": False, "error": ["cle expiree"]}, indent=1)
+    with pytest.raises(InputError, match=r"a server's refusal.*cle expiree"):
+        load_news(write(refusal, "page.json"))

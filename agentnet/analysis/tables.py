@@ -515,7 +515,7 @@ def checked_groups(groups: ArrayLike) -> Ints:
         )
     found = np.unique(group)
     if found.tolist() != list(range(found.size)):
-        raise DesignError(f"groups must be numbered without gaps from 0; got {found.tolist()}")
+        raise DesignError(f"groups must be numbered without gaps, from 0 or 1; got {found.tolist()}")
     return group.astype(np.int64)
 
 

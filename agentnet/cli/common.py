@@ -16,7 +16,7 @@ import click
 from agentnet.cli.terminal import console, echo, plain_json, until_closed
 from agentnet.config import RUNS, Flag
 from agentnet.config.layers import all_layers, says_nothing
-from agentnet.errors import InputError, RunFolderError, near_miss
+from agentnet.errors import DesignError, InputError, RunFolderError, near_miss
 from agentnet.events import LOG_NAME
 from agentnet.events.read import SHARDS_NAME, shards_in
 
@@ -170,14 +170,26 @@ def read_groups(path: Path) -> dict[str, int]:
     """Read groups of profiles from a JSON file.
 
     Raises:
-        InputError: It cannot be read, or is no JSON object.
+        InputError: It cannot be read, is no JSON object, names a profile twice, or is no grouping.
     """
+    from agentnet.analysis.grouping import as_grouping
+
+    def once(pairs: list[tuple[str, int]]) -> dict[str, int]:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            raise InputError("stands twice; keep one", path=path, field=max(keys, key=keys.count))
+        return dict(pairs)
+
     try:
-        found = json.loads(read_text(path))
+        found = json.loads(read_text(path).removeprefix("\ufeff"), object_pairs_hook=once)
     except ValueError as error:
         raise InputError(f"is no JSON ({error})", path=path) from error
     if not isinstance(found, dict):
         raise InputError('must be one object, such as {"00000": 1, "00001": 1, ...}', path=path)
+    try:
+        as_grouping(found)
+    except DesignError as error:
+        raise InputError(str(error), path=path) from error
     return found
 
 

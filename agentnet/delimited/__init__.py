@@ -22,6 +22,7 @@ from agentnet.delimited.text import (
     is_remark,
     open_bytes,
     text_lines,
+    visible,
 )
 
 __all__ = [
@@ -41,4 +42,5 @@ __all__ = [
     "records",
     "rows_of_lines",
     "text_lines",
+    "visible",
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentnet.delimited.records import Record, records, single_blanks
-from agentnet.delimited.text import is_blank
+from agentnet.delimited.text import is_blank, visible
 from agentnet.errors import InputError
 
 DELIMITERS = ",;\t|"
@@ -58,7 +58,7 @@ def read_delimited(
     if said:
         number, header = number + 1, next(lines, "")
     delimiter, names = _header(path, number, header, said[1] if said else "")
-    columns = tuple(fold("" if is_blank(name) else name.strip()) for name in names)
+    columns = tuple(fold(visible(name)) for name in names)
     for name in columns:
         if name and columns.count(name) > 1:
             raise InputError(

@@ -58,6 +58,8 @@ _FOREIGN = (
 """What the first bytes of a file say that is no text, and the way out."""
 _WEB_PAGE = re.compile(rb"\s*<(?:!--|(?:!doctype|html|head|body|\?xml)[\s>])", re.IGNORECASE)
 _INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
+_FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters, marks and signs by their category that show nothing: fillers of Hangul, Braille, Khmer."""
 
 
 def is_blank(text: str) -> bool:
@@ -65,7 +67,16 @@ def is_blank(text: str) -> bool:
     stripped = text.strip()
     if not stripped or stripped.isascii():
         return not stripped
-    return all(unicodedata.category(character) in _INVISIBLE for character in stripped)
+    return all(map(_is_invisible, stripped))
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in _INVISIBLE or character in _FILLERS
+
+
+def visible(text: str) -> str:
+    """Take off what cannot be seen at both ends of `text`, such as the name of a column."""
+    return text.strip("".join(filter(_is_invisible, text)))
 
 
 def is_missing(cell: str, markers: Collection[str] = MISSING) -> bool:

@@ -88,6 +88,8 @@ def condition_names(
         ('degree 4', 'as designed')
         >>> condition_names([{"degree": 4}, {"steps": 6}], [{"degree": 4, "steps": 6}] * 2)
         ('as designed (1)', 'as designed (2)')
+        >>> condition_names(*[[{"rate": 1}, {"rate": 1.0}, {"rate": 2}]] * 2)
+        ('rate 1 (1)', 'rate 1 (2)', 'rate 2')
     """
     return told_apart(names_by_knobs(overrides, differing_knobs(overrides, designs)))
 
@@ -107,7 +109,10 @@ def differing_knobs(
 def names_by_knobs(overrides: Sequence[Mapping[str, Any]], knobs: Collection[str]) -> list[str]:
     """Name conditions by what they override of some knobs; several may have one name."""
     return [
-        ", ".join(knob_in_words(key, value) for key, value in each.items() if key in knobs) or "as designed"
+        ", ".join(
+            knob_in_words(key, json.loads(spelling(value))) for key, value in each.items() if key in knobs
+        )
+        or "as designed"
         for each in overrides
     ]
 
@@ -133,8 +138,18 @@ def told_apart(names: Sequence[str], by: Sequence[str] | None = None) -> tuple[s
 
 
 def spelling(value: object) -> str:
-    """Spell a value of JSON so that no two are spelled alike: in Python, 1 is True; in words, 1 is "1"."""
-    return json.dumps(value, sort_keys=True)
+    """Spell a value of JSON so that no two are spelled alike: in Python, 1 is True; in words, 1 is "1".
+
+    Examples:
+        >>> spelling(1.0), spelling([2, True]), spelling({"b": 0.5, "a": "1"})
+        ('1', '[2, true]', '{"a": "1", "b": 0.5}')
+    """
+    return json.dumps(json.loads(json.dumps(value), parse_float=_number), sort_keys=True)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def knob_in_words(knob: str, value: object) -> str:

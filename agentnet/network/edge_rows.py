@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -29,7 +29,7 @@ _N_SAMPLED = 100
 _END = "\1"
 _ODD = re.compile(r'["{}\r\1]')
 _LONGEST_DATA = 100_000
-_DATA = re.compile(r"(?P<ends>.*[\s,;|])(?P<data>\{.*\})\s*", re.DOTALL)
+_DATA = re.compile(r"(?P<ends>.*?[\s,;|])(?P<data>\{.*\})\s*", re.DOTALL)
 
 _ENDS = (
     *(("source", "target"), ("source", "destination"), ("source", "dest"), ("src", "dst"), ("src", "dest")),
@@ -61,6 +61,7 @@ _END_WORDS = sorted({end for ends in (*_ENDS, *_DIRECTED_ENDS) for end in ends})
 _COMPOUND = re.compile(rf"^(?:{_NOUN.pattern})?(?P<end>{'|'.join(_END_WORDS)})(?:{_NOUN.pattern})?$")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf)", re.IGNORECASE)
+_PIECE = re.compile(r"[(\[]\s*(?:[-+\d'\"]|np\.)")
 _MOMENT = re.compile(r"[\dT:./+-]*\d[\dT:./+Z-]*")
 
 
@@ -81,6 +82,7 @@ class EdgeRows:
         names = [line for line in leading if not is_blank(line) and not is_remark(line)]
         self.delimiter = _delimiter(path, data or names)
         self.ends = ends_of_header(_cut(data[0], self.delimiter)) if data else None
+        self.counts = self.ends is None and _counts([_cut(line, self.delimiter) for line in data])
         self.is_quoted = len(data) > 1 and all(line.lstrip().startswith('"') for line in data[:2])
         self._leading_lines = [self._settled(row, line, data) for row, line in enumerate(leading, 1)]
         self.lines = chain(self._leading_lines, self._without_remarks(chain(sample, rest), len(leading)))
@@ -195,12 +197,12 @@ def _ends_of(line: str) -> str:
 
 
 def _is_dict(text: str) -> bool:
-    for read in (json.loads, ast.literal_eval):
-        try:
-            return isinstance(read(text), dict)
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            continue
-    return False
+    """Say whether a text is spelled as a dict, whatever its values are called: nobody evaluates them."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return isinstance(ast.parse(text, mode="eval").body, ast.Dict)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return False
 
 
 def _cut(line: str, delimiter: str) -> list[str]:
@@ -239,6 +241,18 @@ def _delimiter(path: Path, sample: Sequence[str]) -> str:
     if steady:
         return max(steady, key=lambda mark: steady[mark][0])
     return "," if ".csv" in suffixes else " "
+
+
+def _counts(rows: list[list[str]]) -> bool:
+    """Say whether rows, or those below a header, begin with their numbers and have two further names each."""
+    for some in (rows, rows[1:]):
+        if len(some) < 2 or min(map(len, some)) < 3:
+            continue
+        first, second, third = list(zip(*(cells[:3] for cells in some), strict=True))
+        begin = int(first[0] == "1")
+        if first == tuple(map(str, range(begin, begin + len(some)))) and not {*first} & {*second}:
+            return bool({*second} & {*third}) or not any(map(is_number, second + third))
+    return False
 
 
 def _only_in_numbers(sample: Iterable[str]) -> bool:
@@ -286,9 +300,14 @@ def _words(cell: str) -> tuple[list[str], bool]:
 
 
 def is_name(cell: str) -> bool:
-    """Say whether a cell can name a node: something on one line, and no piece of a data dict."""
+    """Say whether a cell can name a node: something on one line, and no piece of a data dict or tuple."""
     is_data = cell.count("{") != cell.count("}") or (cell.startswith("{") and ":" in cell)
-    return not is_data and "\r" not in cell and not is_missing(cell)
+    is_piece = cell[:1] in {"(", "["} and _PIECE.match(cell) and not _is_closed(cell)
+    return not is_data and not is_piece and len(cell.splitlines()) < 2 and not is_missing(cell)
+
+
+def _is_closed(cell: str) -> bool:
+    return cell.count("(") == cell.count(")") and cell.count("[") == cell.count("]")
 
 
 def is_number(cell: str) -> bool:

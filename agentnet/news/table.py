@@ -23,6 +23,7 @@ from agentnet.delimited import (
     open_bytes,
     read_delimited,
     text_lines,
+    visible,
 )
 from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.formulas import unguarded
@@ -256,7 +257,7 @@ def _sheet_table(path: Path, rows: Iterator[tuple[int, list[object]]]) -> FileTa
     number, header = next(rows, (0, []))
     while header and header[-1] is None:
         header.pop()
-    columns = tuple(str("" if name is None else name).strip().lower() for name in header)
+    columns = tuple(visible(str("" if name is None else name)).lower() for name in header)
     for name in columns:
         if name and columns.count(name) > 1:
             raise InputError("stands twice in the header; rename one", path=path, row=number, field=name)
@@ -279,16 +280,31 @@ def _document_table(path: Path, number: int, start: str, lines: Iterator[str]) -
     except (ValueError, RecursionError):
         first = None
     if isinstance(first, dict) and _records_key(first) is None:
-        if first.get("error") and first.get("success", True) is False:
-            said = str(first["error"])[:200]
-            raise InputError(f"is a server's refusal, and no news: {said}; ask it again", path=path)
+        _refuse_refusal(path, first)
         return _json_table(path, number, lines)
     text = "".join(lines)
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_once)
+    except BadCell as bad:
+        raise InputError(str(bad), path=path, field=bad.field) from bad
     except (ValueError, RecursionError):
         return _json_table(path, number, iter(text.splitlines(keepends=True)))  # which says what is wrong
     return _api_table(path, document)
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for key, value in pairs:
+        if key in values:
+            raise BadCell(key, f"stands twice in one object, {values[key]!r:.60} and {value!r:.60}; keep one")
+        values[key] = value
+    return values
+
+
+def _refuse_refusal(path: Path, document: Mapping[str, object]) -> None:
+    if document.get("error") and document.get("success", True) is False:
+        said = str(document["error"])[:200]
+        raise InputError(f"is a server's refusal, and no news: {said}; ask it again", path=path)
 
 
 def _records_key(document: Mapping[str, object]) -> str | None:
@@ -299,6 +315,7 @@ def _api_table(path: Path, document: dict[str, Any]) -> FileTable:
     """Read what the interfaces of ACLED (``data``) and UCDP (``Result``) answer."""
     key = _records_key(document)
     if key is None:
+        _refuse_refusal(path, document)
         raise InputError(
             f"is one JSON object without a list under 'data' or 'Result'; it has "
             f"{', '.join(list(document)[:5]) or 'nothing'}. Write one JSON object per line (.jsonl)",
@@ -314,8 +331,8 @@ def _api_table(path: Path, document: dict[str, Any]) -> FileTable:
 
 def _notes_of_pages(document: Mapping[str, object], n_rows: int) -> Iterator[str]:
     """Say that an answer is one page of several: the rest of the events is not in the file."""
-    totals = [document.get(name) for name in ("TotalCount", "total_count", "count")]
-    total = next((number for number in totals if isinstance(number, int) and number > n_rows), None)
+    totals = [str(document.get(name)) for name in ("TotalCount", "total_count", "count")]
+    total = next((number for number in totals if number.isdecimal() and int(number) > n_rows), None)
     if total is not None or document.get("NextPageUrl"):
         yield (
             f"the file is one page of an answer: it holds {n_rows} of {total or 'more'} events; fetch the "
@@ -326,7 +343,7 @@ def _notes_of_pages(document: Mapping[str, object], n_rows: int) -> Iterator[str
 def _object_row(number: int, record: object) -> Row:
     if not isinstance(record, dict):
         return Row(number, {}, "is not a JSON object")
-    values = {key.strip().lower(): value for key, value in record.items()}
+    values = {visible(key).lower(): value for key, value in record.items()}
     twice = len(values) < len(record)
     return Row(number, values, "has a key twice (letter case does not count)" if twice else "")
 
@@ -345,7 +362,7 @@ def _json_table(path: Path, first: int, lines: Iterable[str]) -> FileTable:
 
 def _json_row(path: Path, number: int, line: str) -> Row:
     def unite(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        values = {key.strip().lower(): value for key, value in pairs}
+        values = {visible(key).lower(): value for key, value in pairs}
         if len(values) < len(pairs):
             raise BadCell(None, "has a key twice (letter case and outer blanks do not count)")
         return values

@@ -51,8 +51,9 @@ class Copies:
 
         Args:
             question: What was asked, and at which temperature.
-            texts: The samples, at least one.
+            texts: The samples, at least one; blanks around them do not tell copies apart.
         """
+        texts = [text.strip() for text in texts]
         blocks = self._questions.setdefault(question, [])
         self._n_requests += 1
         if len(blocks) < _MOST_REQUESTS:

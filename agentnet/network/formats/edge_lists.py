@@ -8,6 +8,7 @@ what stands there, and said in the network's notes.
 from __future__ import annotations
 
 import re
+import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,7 +38,9 @@ _MATRIX = (
     "an adjacency matrix, a row and a column for each agent; save it as a sparse matrix "
     "(scipy.sparse.save_npz, scipy.io.mmwrite) or as a list of edges"
 )
-_NUMERAL = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE]\+?\d{1,2})?")
+_NUMERAL = re.compile(r"[-+]?\d+(?:[.,](?P<after>\d+))?(?:[eE]\+?(?P<power>\d{1,2}))?")
+_EXACT, _IN_FULL = 2**53, 11
+"""Floats tell whole numbers apart below this; spreadsheets write so many digits in full, and round others."""
 
 
 @network_format(".csv", ".tsv", ".tab", ".txt", ".edges", ".edgelist")
@@ -80,13 +83,31 @@ def read_edge_list(
 
 
 def _whole(name: str) -> str | None:
-    """Write a whole number as a program without floats would; None for a name that is none."""
-    if not _NUMERAL.fullmatch(name):
+    """Write a whole number as a program without floats would; None for a name that is none.
+
+    A comma stands for the point only before one zero or two: ``1,000`` may be a thousand.
+
+    Raises:
+        ValueError: It was rounded when it was written, so that it may have been another.
+    """
+    found = _NUMERAL.fullmatch(name)
+    if found is None or name.lstrip("+-").isdecimal():
+        return None if found is None else name
+    after, power = found["after"] or "", int(found["power"] or 0)
+    if "," in name and not (after in {"0", "00"} and not power):
         return None
-    if name.lstrip("+-").isdecimal():
-        return name
-    number = Decimal(name)
-    return str(int(number)) if number == number.to_integral_value() else None
+    number = Decimal(name.replace(",", "."))
+    if number != number.to_integral_value():
+        return None
+    if abs(number) >= _EXACT or (after.strip("0") and power >= max(len(after) + 1, _IN_FULL)):
+        raise ValueError(name)
+    return str(int(number))
+
+
+def _look(name: str) -> str:
+    """Write a name as it looks: without what has no shape, but for the joiners of some scripts and emoji."""
+    text = unicodedata.normalize("NFC", " ".join(name.split()))
+    return "".join(sign for sign in text if unicodedata.category(sign) != "Cf" or sign in "\u200c\u200d")
 
 
 def _times(edges: Edges) -> NDArray[np.int64]:
@@ -308,7 +329,9 @@ class _EdgeList:
         self._refuse_matrix()
         self._doubt_footer()
         edges = Edges(self.path, [], np.array(self.u), np.array(self.v), np.array(self.row))
+        self._refuse_alike()
         if self.header is None:
+            self._refuse_row_numbers()
             self._refuse_doubtful_signs(edges)
             self._refuse_hidden_header(edges)
             self._refuse_words_among_numbers(edges)
@@ -379,6 +402,29 @@ class _EdgeList:
                 int(self.row[0]),
             )
 
+    def _refuse_row_numbers(self) -> None:
+        """Refuse a list without a header whose rows begin with their numbers: they would be read as nodes."""
+        if self.reading.counts:
+            raise self._error(
+                "the rows begin with their numbers, and two names follow: write the list without row names "
+                "(R: row.names = FALSE, pandas: index=False); if the first two are an edge, put a row "
+                "source,target above them, with a name for each further column",
+                self.first_row,
+            )
+
+    def _refuse_alike(self) -> None:
+        """Refuse two names that look the same: accents written in two ways, or characters without a shape."""
+        looks: dict[str, str] = {}
+        for name in self.names:
+            if name.isascii():
+                continue
+            look = _look(name)
+            other = look if look in self.names else looks.setdefault(look, name)
+            if other != name:
+                raise self._error(
+                    f"{other!a} and {name!a} are two names that look the same: write them alike"
+                )
+
     def _refuse_doubtful_signs(self, edges: Edges) -> None:
         """Refuse a leading row such as ``#people,friends`` whose names stand nowhere else."""
         name = next((name for name in self.reading.passed_over if name in self.names), None)
@@ -406,10 +452,13 @@ class _EdgeList:
         times, names = _times(edges), list(self.names)
         first, others = names[:2], names[2:]
         stands_alone = times[edges.u[0]] == times[edges.v[0]] == 1
-        if not (others and stands_alone) or any(map(is_number, first)):
+        are_numbers = [is_number(name) for name in first]
+        if not (others and stands_alone) or are_numbers[0] != are_numbers[1]:
             return
         why = ""
-        if all(map(is_number, others)):
+        if all(are_numbers):
+            why = "" if any(map(is_number, others)) else "all other names being words"
+        elif all(map(is_number, others)):
             why = "all other names being numbers"
         elif self.first_is_words and self.others_are_data and self.n_cells > 2:
             why = "all further fields below being numbers"
@@ -443,7 +492,17 @@ class _EdgeList:
     def _whole_numbers(self, edges: Edges) -> tuple[list[str], Ends, Ends]:
         """Read ``2.0`` and ``2e+00`` as the ``2`` that it was before a program with floats wrote it."""
         names = list(self.names)
-        floats = {name: whole for name in names if (whole := _whole(name)) not in {None, name}}
+        try:
+            floats = {name: whole for name in names if (whole := _whole(name)) not in {None, name}}
+        except ValueError as error:
+            odd = str(error)
+            number = self.names[odd]
+            place = int(np.flatnonzero((edges.u == number) | (edges.v == number))[0])
+            raise self._error(
+                f"{odd!r} is a number that a program rounded, so that it may stand for several names; write "
+                f"the names as texts (a spreadsheet's column of texts; R: options(scipen = 99))",
+                self.row[place],
+            ) from None
         if not floats:
             return names, edges.u, edges.v
         known: dict[str, int] = {}
