@@ -365,6 +365,16 @@ def test_a_text_that_is_refused_among_others_is_looked_into_by_one_call_and_no_m
     assert (server.n_calls, refused.attempts, said) == (3, 2, [])
 
 
+def test_a_text_that_is_let_pass_with_the_systems_message_ahead_of_it_is_refused_as_the_text_that_it_is():
+    """A filter judges the user's message by what it is as a whole."""
+    server = Picky(lambda body: body["messages"][-1]["content"] == "Do you share it?")
+    other = FREE._replace(messages=(FREE.messages[0], ("user", "Do you pass it on?")))
+    (refused, answered), said, _ = ask_all(server, FREE, other)
+    assert isinstance(refused, RequestRejected)
+    assert isinstance(answered, Reply)
+    assert not said
+
+
 def test_refusals_that_come_by_chance_are_blamed_on_no_field():
     for seed in range(3):
         chance = random.Random(seed)

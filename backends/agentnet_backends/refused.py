@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from agentnet.backend import Ask, Request
+from agentnet.backend import HARMLESS, Ask, Request
 from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable
 from agentnet_backends.client import ChatClient
 from agentnet_backends.failures import Peer
@@ -32,6 +32,7 @@ _CERTAIN: Final = 3
 _OTHER_BOUND: Final = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _FEW_ALTERNATIVES: Final = 5
 _PLAIN_TEMPERATURE: Final = 1.0
+_HARMLESS_SYSTEM: Final = ("system", "You answer questions of arithmetic.")
 
 
 class _Part(NamedTuple):
@@ -88,6 +89,10 @@ class Refused:
             return None
         ways, adapted = await self._adapted(ways, refused)
         stops = [name for name in refused if name not in adapted]
+        if "system" in stops and await self._takes_others_in(
+            replace(ways, system_role=self.client.ways.system_role)
+        ):
+            return None
         if stops:
             raise await self._stop(ways, stops)
         self.client.ways = ways
@@ -215,6 +220,17 @@ class Refused:
                 return True
             raise
         return True
+
+    async def _takes_others_in(self, ways: Ways) -> bool:
+        """Ask whether the server takes a message of the system beside words that no filter minds.
+
+        Put ahead of the user's, it makes another text, of which a filter may think otherwise.
+        """
+        self.request, asked = self.request._replace(messages=(_HARMLESS_SYSTEM, *HARMLESS)), self.request
+        try:
+            return await self._is_taken(ways)
+        finally:
+            self.request = asked
 
     async def _stop(self, ways: Ways, stops: Sequence[str]) -> BackendUnusable:
         """Make the error that says what is refused, and what plays it all the same."""
