@@ -208,7 +208,8 @@ def edges_as_others_read(path, network):
     n_remarks = sum(int(note.split()[0]) for note in network.notes if "of remarks" in note)
     others = n_remarks - sum(map(is_remark, path.read_bytes().decode().split("\n")))
     leading = [line for line in takewhile(lambda line: line.strip()[:1] in "#%", lines) if line.strip()]
-    for line in leading[:others]:
+    # What the delimiter does not part is no edge, wherever it stands among them.
+    for line in sorted(leading, key=lambda line: delimiter in line)[:others]:
         # A sign and a letter: a remark only if it cannot be an edge like those below, or says it is a header.
         lines.remove(line)
         is_header = re.search(r"source|from|FromNodeId", line)
