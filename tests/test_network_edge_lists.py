@@ -138,6 +138,13 @@ def test_row_names_are_no_nodes(write, text, name):
     assert named(read_network(write(text, name))) == [("ana", "ben"), ("ben", "cara")]
 
 
+def test_a_row_without_a_name_below_one_with_a_name_is_no_edge_without_it(tmp_path):
+    path = tmp_path / "net.csv"
+    path.write_text('"from","to"\n"0","ana","ben"\n"0","cleo"\n')
+    with pytest.raises(InputError, match=r"row 3: has 2 fields where the first row has 3, its name among"):
+        read_network(path)
+
+
 def test_row_names_that_may_be_nodes_are_refused(write):
     with pytest.raises(InputError, match="the first counts the rows: if these are row names"):
         read_network(write("from to\n1 5 7\n2 5 8\n", "net.txt"))

@@ -222,7 +222,10 @@ class _EdgeList:
                 return
         elif self.header is not None and not self.row:
             self.has_row_names = self._begins_with_row_name(cells)
-        if self.has_row_names and len(cells) == self.n_cells + 1:
+        if self.has_row_names:
+            if len(cells) != self.n_cells + 1:
+                others = f"the first row has {self.n_cells + 1}, its name among them"
+                raise self._error(self._ragged(len(cells), others), row)
             cells = cells[1:]
         self._check_count(row, cells)
         if self.header is None and len(self.first_rows) < self.n_cells <= _LARGEST_MATRIX:
