@@ -203,10 +203,11 @@ def edges_as_others_read(path, network):
     """Read the two columns of names with pandas, or networkx where blanks part them."""
     form = network.notes[0]
     delimiter = DELIMITER_OF[re.match(r"rows parted by (\w+)", form)[1]]
-    lines = [line for line in path.read_bytes().decode().split("\n") if not is_remark(line)]
+    every = path.read_bytes().decode().split("\n")
+    lines = [line for line in every if line.strip() and not is_remark(line)]
     has_header = "header:" in form
     n_remarks = sum(int(note.split()[0]) for note in network.notes if "of remarks" in note)
-    others = n_remarks - sum(map(is_remark, path.read_bytes().decode().split("\n")))
+    others = n_remarks - sum(map(is_remark, every))
     leading = [line for line in takewhile(lambda line: line.strip()[:1] in "#%", lines) if line.strip()]
     # What the delimiter does not part is no edge, wherever it stands among them.
     for line in sorted(leading, key=lambda line: delimiter in line)[:others]:
@@ -219,10 +220,11 @@ def edges_as_others_read(path, network):
     if delimiter == " " and '"' not in "".join(lines):
         graph = nx.parse_edgelist(lines[has_header:], comments=None, data=False, create_using=nx.MultiGraph)
         return list(graph.edges())
-    n_cells = 1 + max(line.count(delimiter) for line in lines)
+    between = r"\s+" if delimiter == " " else re.escape(delimiter)
+    n_cells = 1 + max(len(re.findall(between, line)) for line in lines)
     frame = pd.read_csv(
         io.StringIO("\n".join(lines)),
-        sep=r"\s+" if delimiter == " " else delimiter,
+        sep=between if delimiter == " " else delimiter,
         header=None,
         names=range(n_cells),
         dtype=str,
