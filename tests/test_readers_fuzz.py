@@ -210,11 +210,11 @@ def edges_as_others_read(path, network):
     others = n_remarks - sum(map(is_remark, every))
     leading = [line for line in takewhile(lambda line: line.strip()[:1] in "#%", lines) if line.strip()]
     # What the delimiter does not part is no edge, wherever it stands among them.
-    for line in sorted(leading, key=lambda line: delimiter in line)[:others]:
+    for line in sorted(leading, key=lambda line: delimiter in line.strip())[:others]:
         # A sign and a letter: a remark only if it cannot be an edge like those below, or says it is a header.
         lines.remove(line)
         is_header = re.search(r"source|from|FromNodeId", line)
-        is_other = line.count(delimiter) != lines[0].count(delimiter) or "{" in line
+        is_other = line.strip().count(delimiter) != lines[0].strip().count(delimiter) or "{" in line
         assert has_header or is_header or is_other
     lines = [re.sub(r"(?<=.)[,;|\s]\s*\{[^{]*\}\s*$", "", line) for line in lines if line.strip()]
     if delimiter == " " and '"' not in "".join(lines):
