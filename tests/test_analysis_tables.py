@@ -282,7 +282,7 @@ def test_tables_cannot_be_changed(tables: RunTables) -> None:
     [
         ("UPDATE agents SET engaged_step = 2 WHERE engaged_step IS NULL", "disagree"),
         ("UPDATE agents SET engaged_step = 99 WHERE engaged_step IS NULL", "after the last step"),
-        ("UPDATE agents SET engaged_step = 'soon' WHERE realization = 0", "an integer belongs"),
+        ("UPDATE agents SET engaged_step = 'soon' WHERE realization = 0", r"agents\.engaged_step holds"),
         ("UPDATE agents SET profile = '0120' WHERE realization = 0", "not five bits"),
         ("UPDATE agents SET profile = 'x' WHERE realization = 0", "not five bits"),
         ("UPDATE prompts SET profile = '99999999'", "not five bits"),
@@ -295,7 +295,7 @@ def test_tables_cannot_be_changed(tables: RunTables) -> None:
             "UPDATE meta SET value = json_remove(value, '$.design[0].steps') WHERE key = 'experiment'",
             "lacks steps",
         ),
-        ("UPDATE realizations SET condition = '{'", "is no JSON"),
+        ("UPDATE realizations SET condition = '{'", r"realizations\.condition holds"),
         ("UPDATE news SET severity = 7 WHERE news = 0", "table news"),
         ("UPDATE realizations SET last_step = NULL WHERE realization = 0", "an integer belongs"),
     ],

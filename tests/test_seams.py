@@ -207,7 +207,7 @@ def test_results_of_a_part_that_are_no_json_are_told_as_its_own_fault(command, w
 
 
 def test_what_a_familys_agents_say_is_part_of_the_digest(command, written, tmp_path):
-    assert command("run", written(OPINIONS), "--out", "run", *WHOLE, "-S", "rounds=1").code == 0
+    assert command("run", written(OPINIONS), "--out", "run", *WHOLE).code == 0
     run = Run(tmp_path / "run")
     before = run.digest()
     with closing(sqlite3.connect(run.path)) as connection, connection:

@@ -30,9 +30,8 @@ In SQL numbers stand before texts, and these before blobs; `typeof` takes four t
 _JSON: Final = {
     **dict.fromkeys((("prompts", "messages"), ("networks", "labels"), ("models", "taught")), "array"),
     **dict.fromkeys((("news", "item"), ("realizations", "condition"), ("agents", "attributes")), "object"),
-    **dict.fromkeys((("exposures", "context"), ("changes", "detail"), ("updates", "measures")), "object"),
-    ("incidents", "detail"): "object",
-    ("events", "value"): "",
+    **dict.fromkeys((("exposures", "context"), ("updates", "measures"), ("incidents", "detail")), "object"),
+    **dict.fromkeys((("changes", "detail"), ("events", "value")), ""),
 }
 """Columns of JSON -> what it is; ``""`` for any."""
 

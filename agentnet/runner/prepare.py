@@ -125,12 +125,14 @@ def design(source: Source, settings: Settings, *, is_new: bool = False) -> tuple
         overrides["voices"] = laid_over(getattr(loaded, "voices", {}), overrides["voices"])
     experiment = loaded(**overrides)
     conditions = ask(experiment, "make_conditions")
-    for knob, value in settings.experiment.overrides.items() if is_new else ():
-        require(
-            not all(knob in each for each in conditions),
-            f"{knob} is set to {value!r} for the whole run, and every condition sets its own: leave it out, "
-            "or change `conditions`",
-        )
+    if is_new and loaded.make_conditions is Experiment.make_conditions:
+        # Else they may be made of the knob that each of them sets.
+        for knob, value in settings.experiment.overrides.items():
+            require(
+                not all(knob in each for each in conditions),
+                f"{knob} is set to {value!r} for the whole run, and every condition sets its own: leave it "
+                "out, or change `conditions`",
+            )
     experiments = tuple(_under(experiment, number, each) for number, each in enumerate(conditions))
     for each in experiments:
         check_attributes(each)
