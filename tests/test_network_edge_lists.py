@@ -138,6 +138,13 @@ def test_row_names_are_no_nodes(write, text, name):
     assert named(read_network(write(text, name))) == [("ana", "ben"), ("ben", "cara")]
 
 
+def test_a_data_dict_that_is_damaged_is_no_node(tmp_path):
+    path = tmp_path / "net.csv"
+    path.write_text("0,2,{'weight': 1}\n0,ana,{'weight': 1}\n01,{'weight' 1}\n")
+    with pytest.raises(InputError, match="row 3: an edge needs two node names"):
+        read_network(path)
+
+
 def test_a_row_without_a_name_below_one_with_a_name_is_no_edge_without_it(tmp_path):
     path = tmp_path / "net.csv"
     path.write_text('"from","to"\n"0","ana","ben"\n"0","cleo"\n')

@@ -214,7 +214,8 @@ def edges_as_others_read(path, network):
         # A sign and a letter: a remark only if it cannot be an edge like those below, or says it is a header.
         lines.remove(line)
         is_header = re.search(r"source|from|FromNodeId", line)
-        is_other = line.strip().count(delimiter) != lines[0].strip().count(delimiter) or "{" in line
+        counts = [(each.count(delimiter), each.strip().count(delimiter)) for each in (line, lines[0])]
+        is_other = any(map(int.__ne__, *counts)) or "{" in line
         assert has_header or is_header or is_other
     lines = [re.sub(r"(?<=.)[,;|\s]\s*\{[^{]*\}\s*$", "", line) for line in lines if line.strip()]
     if delimiter == " " and '"' not in "".join(lines):
