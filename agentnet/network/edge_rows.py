@@ -301,7 +301,8 @@ def _words(cell: str) -> tuple[list[str], bool]:
 
 def is_name(cell: str) -> bool:
     """Say whether a cell can name a node: something on one line, and no piece of a data dict or tuple."""
-    is_data = cell.count("{") != cell.count("}") or re.match(r"\{(?:['\"]|.*:)", cell, re.DOTALL)
+    is_dict = cell[:1] == "{" and (":" in cell or cell[1:2] in {"'", '"'})
+    is_data = is_dict or cell.count("{") != cell.count("}")
     is_piece = cell[:1] in {"(", "["} and _PIECE.match(cell) and not _is_closed(cell)
     return not is_data and not is_piece and len(cell.splitlines()) < 2 and not is_missing(cell)
 
